@@ -1,0 +1,199 @@
+"""Each public function's call: its arguments checked, computed, in the form it is asked for."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from fastsoftmax import _arguments, _compute, _plain
+from fastsoftmax._arguments import MISSING
+from fastsoftmax._compute import Call
+from fastsoftmax._dtypes import kernel_dtype, result_dtype
+from fastsoftmax._shortcuts import key_of, remember, ways
+from fastsoftmax.kernels import operations as ops
+
+Array = np.ndarray[Any, Any]
+
+
+FORWARD = {
+    "softmax": (ops.SOFTMAX, False),
+    "softmin": (ops.SOFTMAX, True),
+    "log_softmax": (ops.LOGS, False),
+    "logsumexp": (ops.LOGS, False),
+}
+"""The functions of logits: their operation, and whether the input counts negative."""
+
+
+def by_shortcut(name: str, *arguments: Any) -> Array:
+    """A function whose results have the shape of its input, by the way of a call like it."""
+    key = key_of(name, *arguments)
+    if key is not None:
+        way = ways.get(key)
+        if way is not None:
+            result: Array = way(arguments[0], arguments[4], arguments[5])
+            return result
+    call, mask = forward(name, *arguments)
+    result = _masked(_compute.elementwise(call), mask)
+    if key is not None:
+        _learn(key, call, result)
+    return result
+
+
+def bare_softmax(key: Any, *arguments: Any) -> Array:
+    """Softmax of an array over a dim and nothing else, which has a shorter key."""
+    call, _ = forward("softmax", *arguments)
+    result = _compute.elementwise(call)
+    _learn(key, call, result)
+    return result
+
+
+def _learn(key: Any, call: Call, result: Array) -> None:
+    way = _compute.shortcut(call, result)
+    if way is not None:
+        remember(key, way)
+
+
+def softmax_and_lse(*arguments: Any) -> tuple[Array, Array]:
+    """Softmax and, of the logits as they are, log-sum-exp."""
+    call, mask = forward("softmax", *arguments)
+    # First of all, as `out` may be the input.
+    lse = _log_sum_exp(call._replace(operation=ops.LOGS, out=None, temperature=None))
+    result = _masked(_compute.elementwise(call), mask)
+    lse = np.squeeze(lse, call.dims)
+    return result, lse if mask is None else _masked(lse, np.all(mask, axis=call.dims))
+
+
+def logsumexp(
+    input: Any,
+    dim: Any,
+    dtype: Any,
+    axis: Any,
+    keepdim: Any,
+    keepdims: Any,
+    out: Any,
+    where: Any,
+    workers: Any,
+) -> Array:
+    """log(sum(exp(input)))."""
+    key = key_of("logsumexp", input, dim, dtype, axis, out, where, 1.0, workers)
+    given = out is not None or where is not None or keepdims is not MISSING
+    if key is not None and not given and keepdim.__class__ is bool:
+        key = key, keepdim
+        way = ways.get(key)
+        if way is not None:
+            found: Array = way(input)
+            return found
+    else:
+        key = None
+    keep = _arguments.keepdim_of(keepdim, keepdims)
+    call, mask = forward("logsumexp", input, dim, dtype, axis, None, where, 1.0, workers)
+    shape = (
+        call.kept
+        if keep
+        else tuple(size for i, size in enumerate(call.shape) if i not in call.dims)
+    )
+    if out is not None:
+        _arguments.check_out(out, shape, call.dtype)
+    result = _log_sum_exp(call).reshape(shape)
+    if key is not None:
+        way = _compute.summary_shortcut(call, shape)
+        if way is not None:
+            remember(key, way)
+    if out is not None:
+        with np.errstate(all="ignore"):
+            np.copyto(out, result, casting="same_kind")
+        result = out
+    if mask is None:
+        return result if shape else result[()] if out is None else result
+    return _masked(result, np.all(mask, axis=call.dims, keepdims=keep))
+
+
+def backward(
+    operation: ops.Operation,
+    grad_output: Any,
+    output: Any,
+    dim: Any,
+    axis: Any,
+    out: Any,
+    where: Any,
+    temperature: Any,
+    workers: Any,
+) -> Array:
+    """The gradient with respect to the logits."""
+    grad = _arguments.array_of("grad_output", grad_output)
+    array = _arguments.array_of("output", output)
+    if grad.shape != array.shape:
+        raise ValueError(
+            f"grad_output has the shape {grad.shape} and output {array.shape}; they must be equal"
+        )
+    dims = _arguments.dims_of(dim, axis, array.ndim)
+    dtypes = [result_dtype(each.dtype) for each in (grad, array)]
+    dtype = _arguments.dtype_of(None, np.empty(0, np.result_type(*[d for d in dtypes if d])))
+    mask = _arguments.where_of(where, array.shape)
+    hidden = _hidden_by(grad_output, output)
+    mask = _shown(mask, hidden)
+    degrees = _arguments.temperature_of(temperature, array.shape, dims)
+    threads = _arguments.workers_of(workers)
+    if out is not None:
+        _arguments.check_out(out, array.shape, dtype)
+    call = Call(operation, (array, grad), dims, dtype, out, mask, degrees, threads)
+    return _masked(_compute.elementwise(call), hidden)
+
+
+def forward(
+    name: str,
+    input: Any,
+    dim: Any,
+    dtype: Any,
+    axis: Any,
+    out: Any,
+    where: Any,
+    temperature: Any,
+    workers: Any,
+) -> tuple[Call, Array | None]:
+    """The call of a function of logits, and the mask of a masked array."""
+    array = _arguments.array_of("input", input)
+    dims = _arguments.dims_of(dim, axis, array.ndim)
+    result = _arguments.dtype_of(dtype, array)
+    mask = _arguments.where_of(where, array.shape)
+    hidden = _hidden_by(input)
+    mask = _shown(mask, hidden)
+    degrees = _arguments.temperature_of(temperature, array.shape, dims)
+    threads = _arguments.workers_of(workers)
+    if out is not None:
+        _arguments.check_out(out, array.shape, result)
+    operation, negated = FORWARD[name]
+    call = Call(operation, (array,), dims, result, out, mask, degrees, threads, negated)
+    return call, hidden
+
+
+def _hidden_by(*inputs: Any) -> Array | None:
+    """Where masked arrays among the inputs hide an element; None if there are none."""
+    masks = [np.ma.getmaskarray(each) for each in inputs if isinstance(each, np.ma.MaskedArray)]
+    return np.logical_or.reduce(masks) if masks else None
+
+
+def _shown(mask: Array | None, hidden: Array | None) -> Array | None:
+    if hidden is None:
+        return mask
+    return ~hidden if mask is None else mask & ~hidden
+
+
+def _masked(result: Array, hidden: Array | None) -> Array:
+    if hidden is None:
+        return result
+    masked: Array = np.ma.MaskedArray(result, mask=hidden.copy())
+    return masked
+
+
+def _log_sum_exp(call: Call) -> Array:
+    """Log-sum-exp in the dtype of the call, dims kept as 1."""
+    if math.prod(call.shape) == 0:
+        return np.full(call.kept, -np.inf, call.dtype)
+    if kernel_dtype(call.dtype) is None:
+        return _plain.logsumexp(call)
+    with np.errstate(all="ignore"):
+        result: Array = _compute.summary(call)[0].astype(call.dtype)
+    return result

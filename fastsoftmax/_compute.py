@@ -1,0 +1,355 @@
+"""A checked call: casts, the memory of the result, and the route to the kernels."""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from fastsoftmax import _plain, _temperature
+from fastsoftmax._arguments import same_memory
+from fastsoftmax._cpu import HAS_HALF
+from fastsoftmax._dtypes import FLOAT32, FLOAT64, kernel_dtype
+from fastsoftmax._layout import leading_plan, plan_for
+from fastsoftmax._memory import empty_like
+from fastsoftmax._plans import NOTHING, Plan, Task
+from fastsoftmax.kernels import operations as ops
+from fastsoftmax.kernels.outcomes import SUMMARY_PARTS
+
+if TYPE_CHECKING:
+    from fastsoftmax._geometry import Dims
+    from fastsoftmax._shortcuts import Way
+
+Array = np.ndarray[Any, Any]
+
+_VIEWS = {"float16": np.dtype(np.uint16), "bfloat16": np.dtype(np.int16)}
+"""How kernels see the halves, where the processor converts them."""
+_COMPUTED = {FLOAT32, FLOAT64}
+_TEMPERED = {ops.SOFTMAX: ops.TEMPERED_SOFTMAX, ops.LOGS: ops.TEMPERED_LOGS}
+
+
+class Call(NamedTuple):
+    """A call with its arguments checked."""
+
+    operation: ops.Operation
+    inputs: tuple[Array, ...]
+    dims: Dims
+    dtype: np.dtype[Any]
+    out: Array | None = None
+    where: Array | None = None
+    temperature: Array | None = None
+    """Float64, of the shape of the inputs with 1 along the dims, or broadcastable to it."""
+    workers: int | None = None
+    negated: bool = False
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """That of the inputs."""
+        return tuple(self.inputs[0].shape)
+
+    @property
+    def kept(self) -> tuple[int, ...]:
+        """The shape with 1 for each dim of the slices."""
+        return tuple(1 if i in self.dims else size for i, size in enumerate(self.shape))
+
+    @property
+    def length(self) -> int:
+        """Elements of a slice."""
+        return math.prod(self.shape[dim] for dim in self.dims)
+
+
+def elementwise(call: Call) -> Array:
+    """The result of a function whose results have the shape of its input."""
+    work = kernel_dtype(call.dtype)
+    if math.prod(call.shape) == 0:
+        if call.out is not None:
+            return call.out
+        return np.empty_like(call.inputs[0], call.dtype, subok=False)
+    if work is None:
+        return _deliver(_plain.elementwise(call), call.out)
+    if call.operation is ops.SOFTMAX and call.length == 1:
+        return _deliver(_plain.singles(call), call.out)
+    quotient = _temperature.divided_afterwards(call)
+    call = _temperature.with_usual(call)
+    stored = _stored(call, work)
+    target = call.out
+    if target is None or _needs_temporary(call, target, stored):
+        target = empty_like(call.inputs[0], stored)
+    operands = _operands(call, stored, target)
+    task = Task(_operation(call), _options(call) | ops.RESULTS, call.dims)
+    plan_for(operands, task).run(operands, call.workers)
+    if quotient is not None:
+        with np.errstate(all="ignore"):
+            np.divide(target, quotient, out=target)
+    if target is call.out:
+        return target
+    if target.dtype != call.dtype:
+        with np.errstate(all="ignore"):
+            target = target.astype(call.dtype)
+    return _deliver(target, call.out)
+
+
+def outline(call: Call, *, writes: bool) -> tuple[Plan, tuple[str, ...]]:
+    """The plan of a call, and what is copied for it; nothing is computed."""
+    work = kernel_dtype(call.dtype)
+    assert work is not None  # others are `_plain`
+    stored = _stored(call, work)
+    copies = []
+    array, target = call.inputs[0], call.out
+    if not (array.dtype == call.dtype == stored and _whole_elements(array)):
+        copies.append(f"input as {stored}")
+        array = np.empty_like(array, stored, subok=False)
+    if target is None or _needs_temporary(call, target, stored):
+        if target is not None or (writes and stored != call.dtype):
+            copies.append("result")
+        target = np.empty_like(array)
+    elif not writes:
+        target = np.empty(1, stored)
+    call = call._replace(inputs=(array,), dtype=stored)
+    result = np.broadcast_to(NOTHING[2], call.shape) if not writes else NOTHING[2]
+    operands = _operands(call, stored, target, result)
+    options = _options(call) | (ops.RESULTS if writes else ops.SUMMARY_WANTED)
+    return plan_for(operands, Task(_operation(call), options, call.dims)), tuple(copies)
+
+
+def storage(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """How kernels see arrays of a floating dtype; ValueError if they don't."""
+    work = kernel_dtype(dtype)
+    if work is None:
+        raise ValueError(f"dtype {dtype} is not computed by kernels")
+    return stored_as(dtype) if _converts(dtype) else work
+
+
+def shortcut(call: Call, result: Array) -> Way | None:
+    """The way of calls like this one, if they are small and computed as they stand."""
+    array = call.inputs[0]
+    if not _stands_as_computed(call):
+        return None
+    if not call.shape or (call.operation is ops.SOFTMAX and call.length == 1):
+        return None
+    if result.dtype != call.dtype or not _whole_elements(result):
+        return None
+    if call.temperature is not None and not _temperature.is_usual(call.temperature, call.dtype):
+        return None
+    if call.out is None and np.empty_like(array).strides != result.strides:
+        return None
+    task = Task(_operation(call), _options(call) | ops.RESULTS, call.dims)
+    operands = _operands(call, call.dtype, result)
+    plan = plan_for(operands, task)
+    return plan.shortcut(operands) if plan.is_serial(call.workers) else None
+
+
+def _stands_as_computed(call: Call) -> bool:
+    """Whether kernels read the first input where it is, without a cast."""
+    array = call.inputs[0]
+    same = array.dtype == call.dtype and call.dtype in _COMPUTED
+    return same and array.size > 0 and _whole_elements(array)
+
+
+def summary(call: Call) -> Array:
+    """``(4, ...)``: log-sum-exp, max, log and rest of each slice, in float64, dims kept as 1.
+
+    See `outcomes.summary`; inputs are not empty, and of a dtype that kernels compute.
+    """
+    result = np.empty((SUMMARY_PARTS, *call.kept))
+    call, operands = _reading(call, np.broadcast_to(result[0, ...], call.shape))
+    task = Task(_operation(call), _options(call) | ops.SUMMARY_WANTED, call.dims)
+    plan_for(operands, task).run(operands, call.workers)
+    return result
+
+
+def summary_shortcut(call: Call, shape: tuple[int, ...]) -> Way | None:
+    """The way of calls like this one to their log-sum-exp, of this shape; see `shortcut`."""
+    if not _stands_as_computed(call):
+        return None
+    result = np.empty((SUMMARY_PARTS, *call.kept))
+    call, operands = _reading(call, np.broadcast_to(result[0, ...], call.shape))
+    plan = plan_for(
+        operands, Task(_operation(call), _options(call) | ops.SUMMARY_WANTED, call.dims)
+    )
+    return plan.summary_way(operands, result, shape) if plan.is_serial(call.workers) else None
+
+
+def leaders(call: Call, count: int) -> tuple[Array, Array]:
+    """The `count` largest elements of each slice and their indices, in order.
+
+    -inf for NaN and for hidden elements; calls as for `summary`.
+    """
+    shape = tuple(count if i in call.dims else size for i, size in enumerate(call.shape))
+    outer = tuple(size for i, size in enumerate(call.shape) if i not in call.dims)
+    values, places = np.empty((*outer, count)), np.empty((*outer, count), np.int64)
+    (along,) = call.dims
+    spread = [
+        np.broadcast_to(np.moveaxis(each[..., :1], -1, along), call.shape)
+        for each in (values, places)
+    ]
+    call, operands = _reading(call, spread[0])
+    operands = *operands, spread[1]
+    leading_plan(operands, Task(ops.LOGS, _options(call), call.dims), count).run(
+        operands, call.workers
+    )
+    return np.moveaxis(values, -1, along).reshape(shape), np.moveaxis(places, -1, along)
+
+
+def _reading(call: Call, summary: Array) -> tuple[Call, tuple[Array, ...]]:
+    """A call that writes nothing but its summary, and its operands."""
+    work = kernel_dtype(call.dtype)
+    assert work is not None  # others are `_plain`
+    call = _temperature.with_usual(call)
+    stored = _stored(call, work)
+    array = call.inputs[0]
+    if array.dtype != stored or not _whole_elements(array):
+        target = empty_like(array, stored)
+        with np.errstate(all="ignore"):
+            np.copyto(target, array.astype(call.dtype, copy=False), casting="unsafe")
+        call = call._replace(inputs=(target,), dtype=stored)
+    return call, _operands(call, stored, NOTHING[1].astype(stored), summary)
+
+
+def _stored(call: Call, work: np.dtype[Any]) -> np.dtype[Any]:
+    """The dtype in which kernels read and write the elements of a call."""
+    if call.temperature is not None and not _temperature.is_usual(call.temperature, work):
+        return FLOAT64
+    return call.dtype if call.dtype == work or _converts(call.dtype) else work
+
+
+def _operation(call: Call) -> ops.Operation:
+    if call.temperature is None:
+        return call.operation
+    return _TEMPERED.get(call.operation, call.operation)
+
+
+def _options(call: Call) -> int:
+    masked = ops.MASKED if call.where is not None else 0
+    return masked | (ops.NEGATED if call.negated else 0)
+
+
+@functools.cache
+def _converts(dtype: np.dtype[Any]) -> bool:
+    """Whether kernels load and store elements of this dtype."""
+    return dtype in _COMPUTED or (dtype.name in _VIEWS and HAS_HALF)
+
+
+def _operands(
+    call: Call, stored: np.dtype[Any], target: Array, summary: Array = NOTHING[2]
+) -> tuple[Array, ...]:
+    """What kernels get, in the order of kernels/strides.py."""
+    mask, temperature, _ = NOTHING
+    if call.where is not None:
+        mask = call.where
+        if mask.shape != call.shape:
+            mask = np.broadcast_to(mask, call.shape)
+        mask = mask.view(np.uint8)
+    if call.temperature is not None:
+        temperature = call.temperature
+        if temperature.size > 1:
+            temperature = np.broadcast_to(temperature, call.shape)
+    arrays = [_ready(call, array, stored, target) for array in call.inputs]
+    view = stored_as(stored)
+    second = arrays[1] if len(arrays) > 1 else _placeholder(view)
+    first = arrays[0]
+    if view is not stored:
+        first, target, second = (each.view(view) for each in (first, target, second))
+    return first, target, second, mask, temperature, summary
+
+
+@functools.cache
+def stored_as(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """How kernels see elements of a dtype that they load and store."""
+    return _VIEWS.get(dtype.name, dtype)
+
+
+@functools.cache
+def _placeholder(dtype: np.dtype[Any]) -> Array:
+    """A second input where there is none."""
+    return np.zeros(1, dtype)
+
+
+def _ready(call: Call, array: Array, stored: np.dtype[Any], target: Array) -> Array:
+    """An input as kernels can read it: as it stands, or cast, into the target if it is free."""
+    if array.dtype == call.dtype == stored and _whole_elements(array):
+        return array
+    # `out` is free, too: had the input a part in it, there would be a temporary instead.
+    free = len(call.inputs) == 1 and target.size == array.size
+    copy = target if free else np.empty_like(array, stored, subok=False)
+    _cast(call, array, copy)
+    return copy
+
+
+def _needs_temporary(call: Call, out: Array, stored: np.dtype[Any]) -> bool:
+    """Whether results have to be kept elsewhere before they are written to `out`."""
+    if out.dtype != stored or not _whole_elements(out):
+        return True
+    others = [each for each in (call.where, call.temperature) if each is not None]
+    others += [
+        each for each in call.inputs if not (each.dtype == stored and same_memory(each, out))
+    ]
+    return any(np.may_share_memory(each, out) for each in others)
+
+
+def _deliver(result: Array, out: Array | None) -> Array:
+    if out is None:
+        return result
+    with np.errstate(all="ignore"):
+        np.copyto(out, result, casting="same_kind")
+    return out
+
+
+def _whole_elements(array: Array) -> bool:
+    """Whether the array is native, aligned and its strides are whole elements.
+
+    As kernels want it: stores past the caches are of aligned lines, which hold whole elements.
+    """
+    aligned = array.flags.aligned and array.dtype.isnative
+    return aligned and not any(stride % array.itemsize for stride in array.strides)
+
+
+# --- Casts ----------------------------------------------------------------------------
+
+
+def _cast(call: Call, array: Array, target: Array) -> None:
+    """Write `array`, cast to the dtype of the call first, to `target`."""
+    with np.errstate(all="ignore"):
+        wide = array.dtype.kind in "iu" and array.itemsize == 8
+        if wide and target.dtype == FLOAT64 and call.operation is not ops.BACKWARD:
+            _cast_wide_integers(call, array, target)
+        elif call.dtype not in {target.dtype, array.dtype}:
+            np.copyto(target, array.astype(call.dtype), casting="unsafe")
+        else:
+            np.copyto(target, array, casting="unsafe")
+
+
+def with_exact_differences(call: Call) -> Call:
+    """The same call with 64-bit integers as `_cast_wide_integers` has them."""
+    array = call.inputs[0]
+    if array.dtype.kind not in "iu" or array.itemsize < 8 or array.size == 0:
+        return call
+    target = np.empty_like(array, FLOAT64, subok=False)
+    _cast_wide_integers(call, array, target)
+    return call._replace(inputs=(target,))
+
+
+def _cast_wide_integers(call: Call, array: Array, target: Array) -> None:
+    """64-bit integers as float64, or where that would round, their differences from the max.
+
+    Softmax is the same either way, and the differences are exact wherever it is not 0.
+    """
+    exact = 1 << 53
+    if -exact <= int(array.min()) and int(array.max()) <= exact:
+        np.copyto(target, array, casting="unsafe")
+        return
+    info = np.iinfo(array.dtype)
+    if call.negated:
+        low = array.min(axis=call.dims, keepdims=True, initial=info.max, where=_shown(call.where))
+        below = array.astype(np.uint64) - low.astype(np.uint64)
+        np.copyto(target, below, casting="unsafe")
+        return
+    top = array.max(axis=call.dims, keepdims=True, initial=info.min, where=_shown(call.where))
+    below = top.astype(np.uint64) - array.astype(np.uint64)  # wraps round to what is right
+    np.negative(below, out=target, casting="unsafe", dtype=np.float64)
+
+
+def _shown(where: Array | None) -> Array | bool:
+    return True if where is None else where

@@ -1,0 +1,188 @@
+"""The call of `cross_entropy`."""
+
+from __future__ import annotations
+
+import operator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastsoftmax import _arguments, _calls, _compute, _plain
+from fastsoftmax._arguments import MISSING
+from fastsoftmax._dtypes import kernel_dtype
+
+if TYPE_CHECKING:
+    from fastsoftmax._compute import Call
+
+Array = np.ndarray[Any, Any]
+
+# Elements that are taken to float64 at once where every class counts.
+_CHUNK = 1 << 17
+
+
+def cross_entropy(
+    input: Any,
+    target: Any,
+    dim: Any,
+    weight: Any,
+    ignore_index: Any,
+    label_smoothing: Any,
+    reduction: Any,
+    workers: Any,
+) -> Any:
+    """See `fastsoftmax.cross_entropy`."""
+    call, _ = _calls.forward("log_softmax", input, dim, None, MISSING, None, None, 1.0, workers)
+    if len(call.dims) != 1 or call.dtype.kind == "c":
+        raise TypeError(
+            f"input has the shape {call.shape} and dtype {call.inputs[0].dtype}, dim={dim!r}; "
+            "logits must be real and dim one int"
+        )
+    if reduction not in ("mean", "sum", "none"):
+        raise ValueError(f"reduction={reduction!r}; it must be 'mean', 'sum' or 'none'")
+    smoothing = _smoothing_of(label_smoothing)
+    ignored = _ignored_of(ignore_index)
+    call = _compute.with_exact_differences(call)
+    if call.where is not None:  # of a masked array: such classes have no probability
+        hidden = np.where(call.where, call.inputs[0].astype(call.dtype), call.dtype.type(-np.inf))
+        call = call._replace(inputs=(hidden,), where=None)
+    (along,) = call.dims
+    weights = _weights_of(weight, call.length)
+    targets = np.asarray(target)
+    is_floating = targets.dtype.kind == "f" or targets.dtype.name == "bfloat16"
+    if is_floating and (targets.size or targets.shape == call.shape):  # not []
+        losses, number = _of_probabilities(call, along, targets, weights, smoothing)
+        return _reduced(losses, number, reduction, call.dtype)
+    classes, shown = _classes_of(targets, call, along, ignored)
+    losses = _of_classes(call, along, classes, weights, smoothing)
+    losses = np.where(shown, losses, 0.0)
+    counts = np.where(shown, 1.0 if weights is None else weights[classes], 0.0)
+    return _reduced(losses, counts, reduction, call.dtype)
+
+
+def _smoothing_of(given: Any) -> float:
+    if isinstance(given, bool) or not isinstance(given, int | float | np.number):
+        raise TypeError(f"label_smoothing={given!r}; it must be a float from 0 to 1")
+    if not 0.0 <= given <= 1.0:
+        raise ValueError(f"label_smoothing={given!r}; it must be from 0 to 1")
+    return float(given)
+
+
+def _ignored_of(given: Any) -> int:
+    try:
+        return operator.index(given)
+    except TypeError:
+        raise TypeError(f"ignore_index={given!r}; it must be an int") from None
+
+
+def _reduced(losses: Array, counts: Array | float, reduction: str, dtype: np.dtype[Any]) -> Any:
+    with np.errstate(all="ignore"):
+        if reduction == "none":
+            return losses.astype(dtype)
+        total = losses.sum()
+        return dtype.type(total if reduction == "sum" else np.divide(total, np.sum(counts)))
+
+
+def _weights_of(given: Any, classes: int) -> Array | None:
+    if given is None:
+        return None
+    weights = _arguments.array_of("weight", given).astype(np.float64)
+    if weights.shape != (classes,):
+        raise ValueError(
+            f"weight has the shape {weights.shape}; it must have {(classes,)}, one for each class"
+        )
+    return weights
+
+
+def _classes_of(targets: Array, call: Call, along: int, ignore_index: Any) -> tuple[Array, Array]:
+    """The class of each slice, 0 for those that do not count, and which do."""
+    if targets.dtype.kind not in "iu" and targets.size:
+        raise TypeError(f"target has the dtype {targets.dtype}; it must be integer or floating")
+    shape = call.shape[:along] + call.shape[along + 1 :]
+    if targets.shape != shape:
+        raise ValueError(
+            f"target has the shape {targets.shape}; it must have {shape}, that of input "
+            f"{call.shape} without dim {along}"
+        )
+    shown = targets != ignore_index
+    wrong = shown & ((targets < 0) | (targets >= call.length))
+    if wrong.any():
+        raise ValueError(
+            f"target has the class {targets[wrong].flat[0]}; classes are 0 to {call.length - 1} "
+            f"and ignore_index={ignore_index}"
+        )
+    return np.where(shown, targets, 0).astype(np.intp), shown
+
+
+def _of_classes(
+    call: Call, along: int, classes: Array, weights: Array | None, smoothing: float
+) -> Array:
+    """The loss of each slice, in float64 (longdouble for longdouble)."""
+    if classes.size == 0:
+        return np.zeros(classes.shape)
+    top, log = _top_and_log(call, along)
+    index = np.expand_dims(classes, along)
+    with np.errstate(all="ignore"):
+        x = _as_wide(np.take_along_axis(call.inputs[0], index, axis=along), call.dtype)
+        losses = np.squeeze(log - (x - top), along)
+        if weights is not None:
+            losses = losses * weights[classes]
+        if smoothing > 0.0:
+            share = smoothing / call.length
+            smooth = _of_all_classes(call, along, top, log, weights)
+            losses = (1.0 - smoothing) * losses + share * smooth
+    return np.asarray(losses)
+
+
+def _as_wide(array: Array, dtype: np.dtype[Any]) -> Array:
+    wide = dtype if kernel_dtype(dtype) is None else np.float64
+    return array.astype(dtype).astype(wide)
+
+
+def _top_and_log(call: Call, along: int) -> tuple[Array, Array]:
+    """Max and log(sum exp(x - max)) of each slice, dims kept as 1."""
+    if kernel_dtype(call.dtype) is None:
+        array = call.inputs[0].astype(call.dtype)
+        top = array.max(axis=along, keepdims=True)
+        with np.errstate(all="ignore"):
+            return top, _plain.logsumexp(call._replace(inputs=(array - top,)))
+    found = _compute.summary(call)
+    # NaN where the max is infinite: log - (x - max) is to be NaN there, for every x.
+    return found[1], np.where(np.isfinite(found[0]), found[2], np.nan)
+
+
+def _of_all_classes(call: Call, along: int, top: Array, log: Array, weights: Array | None) -> Array:
+    """sum(-w log softmax) of each slice, some slices at a time."""
+    # At least one dim before that of the classes.
+    array, top, log = (
+        np.moveaxis(each, along, -1)[(np.newaxis,) * (each.ndim == 1)]
+        for each in (call.inputs[0], top, log)
+    )
+    scale = np.ones(call.length) if weights is None else weights
+    result = np.empty(array.shape[:-1], log.dtype)
+    step = max(1, _CHUNK // call.length)
+    for place in np.ndindex(array.shape[:-2]):
+        for first in range(0, array.shape[-2], step):
+            part = (*place, slice(first, first + step))
+            distance = _as_wide(array[part], call.dtype) - top[part]
+            result[part] = ((log[part] - distance) * scale).sum(axis=-1)
+    return result.reshape(call.shape[:along] + call.shape[along + 1 :])
+
+
+def _of_probabilities(
+    call: Call, along: int, targets: Array, weights: Array | None, smoothing: float
+) -> tuple[Array, float]:
+    """The loss of each slice whose target is a probability for each class, and their number."""
+    if targets.shape != call.shape:
+        raise ValueError(
+            f"target has the shape {targets.shape}; probabilities must have that of input, "
+            f"{call.shape}"
+        )
+    logs = _as_wide(_compute.elementwise(call), call.dtype)
+    wanted = _as_wide(targets, call.dtype)
+    with np.errstate(all="ignore"):
+        if smoothing > 0.0:
+            wanted = wanted * (1.0 - smoothing) + smoothing / call.length
+        if weights is not None:
+            wanted = wanted * np.expand_dims(weights, tuple(range(1, len(call.shape) - along)))
+        losses = -(wanted * logs).sum(axis=along)
+    return losses, float(losses.size)

@@ -1,0 +1,48 @@
+"""The call of `explain`."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from fastsoftmax import _calls, _compute, _launch
+from fastsoftmax._calls import FORWARD
+from fastsoftmax._dtypes import kernel_dtype
+from fastsoftmax._explanation import Explanation
+
+
+def explain(function: str, *arguments: Any) -> Explanation:
+    """See `fastsoftmax.explain`."""
+    if not isinstance(function, str) or function not in FORWARD:
+        raise ValueError(f"function={function!r}; it must be one of {', '.join(FORWARD)}")
+    *_, workers = arguments
+    if function == "logsumexp":  # whose `out` has another shape, and makes no difference
+        arguments = (*arguments[:4], None, *arguments[5:])
+    call, _ = _calls.forward(function, *arguments)
+    elements = math.prod(call.shape)
+    slices = elements // call.length if call.length else 0
+    if elements == 0 or kernel_dtype(call.dtype) is None or _is_single(function, call):
+        return Explanation(
+            "numpy", slices, call.length, str(call.dtype), 1, _launch.layer(), None, (), False,
+            "compiled",
+        )  # fmt: skip
+    plan, copies = _compute.outline(call, writes=function != "logsumexp")
+    threads = _launch.threads_for(plan.tasks, plan.cost, workers)
+    return Explanation(
+        plan.kind,
+        slices,
+        call.length,
+        str(np.dtype(np.float32 if plan.item == 4 else np.float64)),
+        threads,
+        _launch.layer(),
+        plan.tile,
+        copies,
+        plan.streaming,
+        plan.state(threads > 1),
+    )
+
+
+def _is_single(function: str, call: _compute.Call) -> bool:
+    return call.length == 1 and function in {"softmax", "softmin"}

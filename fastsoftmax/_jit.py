@@ -1,0 +1,161 @@
+"""Numba's options, and how kernels become machine code: the only place that names either."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numba
+from numba.core import types
+from numba.extending import intrinsic
+
+from fastsoftmax import _cache
+from fastsoftmax._cpu import VECTOR_BYTES
+from fastsoftmax._device import DeviceCompiler
+
+if TYPE_CHECKING:
+    import numpy as np
+    from llvmlite import ir
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+# error_model: the default raises ZeroDivisionError from kernels.  No fastmath: NaN and
+# infinities are part of the contract, and the order of every sum is (see kernels/sums.py).
+_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": False}
+# Without the wrappers that only calls from Python need, a third of the compile time is saved.
+_INLINED: dict[str, Any] = {
+    "forceinline": True,
+    "no_cpython_wrapper": True,
+    "no_cfunc_wrapper": True,
+}
+
+
+SCRATCH_UNIT = 64
+"""Scratch memory comes in multiples of this many bytes."""
+
+
+@functools.cache
+def _fingerprint() -> str:
+    return _cache.fingerprint((_OPTIONS, _INLINED, VECTOR_BYTES))
+
+
+def device(function: F) -> F:
+    """Make `function` a part of kernels, inlined wherever one calls it."""
+    jitted: F = numba.njit(pipeline_class=DeviceCompiler, **_OPTIONS, **_INLINED)(function)
+    return jitted
+
+
+class Kernel:
+    """A kernel in its two builds: serial, and parallel over its tasks.
+
+    Both run the same function, whose last four arguments are the geometry of the call
+    (kernels/strides.py), scratch memory, the first task and the end of the tasks to do.
+    Builds are made, or read from the cache, one by one.
+    """
+
+    def __init__(
+        self, function: Callable[..., None], name: str, arguments: tuple[str, ...]
+    ) -> None:
+        self.name = name
+        self.arguments = arguments
+        # Symbols of machine code are named after their function.  Two kernels of one name, from
+        # the caches of two processes, would be taken for one another.
+        self._serial = numba.njit(**_OPTIONS)(_named(function, f"{name}-serial"))
+        parallel = _named(_parallel_build(self._serial), f"{name}-parallel")
+        self._parallel = numba.njit(parallel=True, **_OPTIONS)(parallel)
+        for dispatcher, build in ((self._serial, "serial"), (self._parallel, "parallel")):
+            dispatcher._cache = _cache.KernelCache(f"{self.name}-{build}", _fingerprint())
+        self._entries: dict[tuple[str, bool], Callable[..., None]] = {}
+
+    def entry(self, dtype: np.dtype[Any], parallel: bool) -> Callable[..., None] | None:
+        """The build for arrays of `dtype`; None as long as it is not there.
+
+        The serial one is ``run(*arrays, geometry, scratch, first, last)``, the parallel one
+        ``run(workers, next_task, tasks, grain, scratch, arguments)``: each of `workers` takes
+        `grain` tasks at a time from the counter `next_task` until none of `tasks` are left,
+        so that a thread that the system holds back holds up nobody else.
+        """
+        return self._entries.get((dtype.char, parallel))
+
+    def state(self, dtype: np.dtype[Any], parallel: bool) -> str:
+        """``"compiled"`` in this process, ``"cached"`` on disk or ``"absent"``."""
+        if (dtype.char, parallel) in self._entries:
+            return "compiled"
+        dispatcher, signature = self._build(dtype, parallel)
+        path = dispatcher._cache.path(signature, dispatcher.targetctx)
+        return "cached" if path is not None and path.exists() else "absent"
+
+    def compile(self, dtype: np.dtype[Any], parallel: bool) -> Callable[..., None]:
+        """The same, compiled or read from the cache."""
+        dispatcher, signature = self._build(dtype, parallel)
+        entry: Callable[..., None] = dispatcher.compile(signature)
+        self._entries[dtype.char, parallel] = entry
+        return entry
+
+    def _build(self, dtype: np.dtype[Any], parallel: bool) -> tuple[Any, Any]:
+        given = [_argument(kind, numba.from_dtype(dtype)) for kind in self.arguments]
+        given.append(types.Array(types.intp, 1, "C"))
+        task, scratch = types.intp, types.Array(types.uint8, 1, "C")
+        if not parallel:
+            return self._serial, types.none(*given, scratch, task, task)
+        counter = types.Array(task, 1, "C")
+        return self._parallel, types.none(task, counter, task, task, scratch, types.Tuple(given))
+
+
+def _named(function: Callable[..., None], name: str) -> Callable[..., None]:
+    function.__name__ = function.__qualname__ = name.replace("-", "_")
+    return function
+
+
+def kernel(*arguments: str) -> Callable[[Callable[..., None]], Kernel]:
+    """Make a `Kernel` of a function over tasks; `arguments` are keys of `_argument`."""
+    return lambda function: Kernel(function, function.__name__, arguments)
+
+
+def kernel_of(function: Callable[..., None], name: str, arguments: tuple[str, ...]) -> Kernel:
+    """The same for a function that is made for one of several operations."""
+    return Kernel(function, name, arguments)
+
+
+def _argument(kind: str, dtype: Any) -> Any:
+    """The Numba type of an argument.
+
+    Arrays are passed for their address alone, so one type does for every array: compiled
+    entry points take read-only, unaligned and strided arrays alike.
+    """
+    return {
+        "source": types.Array(dtype, 1, "A", readonly=True, aligned=False),
+        "target": types.Array(dtype, 1, "A", aligned=False),
+        "bytes": types.Array(types.uint8, 1, "A", readonly=True, aligned=False),
+        "doubles": types.Array(types.float64, 1, "A", aligned=False),
+        "places": types.Array(types.int64, 1, "A", aligned=False),
+        "slices": types.Array(types.float64, 2, "C"),
+        "blocks": types.Array(types.float64, 3, "C"),
+    }[kind]
+
+
+def _parallel_build(serial: Any) -> Callable[..., None]:
+    def run(
+        workers: int, next_task: Any, tasks: int, grain: int, scratch: Any, arguments: Any
+    ) -> None:
+        share = len(scratch) // workers // SCRATCH_UNIT * SCRATCH_UNIT
+        for worker in numba.prange(workers):
+            own = scratch[worker * share : (worker + 1) * share]
+            first = _fetch_and_add(next_task, grain)
+            while first < tasks:
+                serial(*arguments, own, first, min(first + grain, tasks))
+                first = _fetch_and_add(next_task, grain)
+
+    return run
+
+
+@intrinsic
+def _fetch_and_add(_context, counter, _amount):  # type: ignore[no-untyped-def]
+    """Add to the first element of an array, atomically; returns what it was."""
+
+    def codegen(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> Any:
+        address = context.make_array(sig.args[0])(context, builder, args[0]).data
+        return builder.atomic_rmw("add", address, args[1], "monotonic")
+
+    return types.intp(counter, types.intp), codegen

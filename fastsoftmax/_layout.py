@@ -1,0 +1,99 @@
+"""From the arrays of a call to the kernels that fit them, and their arguments.
+
+=========  ====================================================================
+narrow     slices of at most `SINGLE` elements
+rows       longer ones, elements side by side (others are gathered block by block);
+           `along` for whatever is not plain softmax
+columns    slices side by side: memory is contiguous across them
+split      slices of more than one block, along either
+=========  ====================================================================
+
+The plan of a call depends on nothing but shapes, strides, dtypes and what is asked for, so
+plans are kept.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastsoftmax._cpu import CPUS
+from fastsoftmax._geometry import geometry
+from fastsoftmax._plans import Leading, OnePass, Split
+from fastsoftmax.kernels.operations import SOFTMAX
+from fastsoftmax.kernels.rows import MOST_BLOCKS
+from fastsoftmax.kernels.strides import SOURCE
+from fastsoftmax.kernels.sums import SINGLE, block_of
+
+if TYPE_CHECKING:
+    from fastsoftmax._geometry import Axis, Dims, Geometry
+    from fastsoftmax._plans import Plan, Task
+
+Array = np.ndarray[Any, Any]
+
+# Columns need this many neighbours to be worth more than rows gathered one by one.
+LEAST_RUN = 4
+
+
+def _plan(geometry: Geometry, dtype: np.dtype[Any], task: Task, plane: int) -> Plan:
+    """The plan that fits."""
+
+    def is_unit(axis: Axis) -> bool:
+        return all(axis.strides[operand] == 1 for operand in task.touched)
+
+    one_axis = len(geometry.inner) == 1
+    run = geometry.batch[-1]
+    side_by_side = one_axis and is_unit(run) and run.size >= LEAST_RUN
+    in_rows = one_axis and is_unit(geometry.inner[0])
+    across = side_by_side and (geometry.length == 1 or not in_rows)
+    blocks = -(-geometry.length // block_of(max(4, dtype.itemsize)))
+    if across:
+        if blocks == 1:
+            return OnePass("columns", geometry, dtype, task, plane)
+        return Split(geometry, dtype, task, plane, across=True)
+    if geometry.length <= SINGLE:
+        return OnePass("narrow", geometry, dtype, task, plane)
+    if blocks == 1 or (blocks <= MOST_BLOCKS and geometry.slices >= 4 * CPUS):
+        plain = task.is_bare and task.operation is SOFTMAX and dtype.kind == "f"
+        return OnePass("rows" if plain else "along", geometry, dtype, task, plane)
+    return Split(geometry, dtype, task, plane, across=False)
+
+
+def leading_plan(operands: tuple[Array, ...], task: Task, count: int) -> Plan:
+    """The plan for the `count` largest of each slice; the last operand is for their places."""
+    found = _geometry_of(operands, task.dims)
+    return Leading(found, operands[SOURCE].dtype, task, count)
+
+
+_plans: dict[Any, Plan] = {}
+_MOST_PLANS = 512
+
+
+def plan_for(operands: tuple[Array, ...], task: Task) -> Plan:
+    """The plan for operands in the order of kernels/strides.py, none of them empty.
+
+    All have the shape of the first one, or are placeholders of one element.
+    """
+    source = operands[SOURCE]
+    strides = tuple([operand.strides for operand in operands])
+    key = source.shape, strides, source.dtype, task
+    plan = _plans.get(key)
+    if plan is None:
+        shape = source.shape
+        nothing = (0,) * len(shape)
+        full = tuple(operand.strides if operand.shape == shape else nothing for operand in operands)
+        itemsizes = tuple(operand.itemsize for operand in operands)
+        found = geometry(shape, full, itemsizes, task.dims)
+        plan = _plan(found, source.dtype, task, found.slices)
+        if len(_plans) >= _MOST_PLANS:
+            _plans.clear()
+        _plans[key] = plan
+    return plan
+
+
+def _geometry_of(operands: tuple[Array, ...], dims: Dims) -> Geometry:
+    shape = operands[SOURCE].shape
+    nothing = (0,) * len(shape)
+    strides = tuple(operand.strides if operand.shape == shape else nothing for operand in operands)
+    return geometry(shape, strides, tuple(operand.itemsize for operand in operands), dims)

@@ -1,0 +1,81 @@
+"""The public function `cross_entropy`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+
+def cross_entropy(
+    input: ArrayLike,
+    target: ArrayLike,
+    dim: int = -1,
+    *,
+    weight: ArrayLike | None = None,
+    ignore_index: int = -100,
+    label_smoothing: float = 0.0,
+    reduction: str = "mean",
+    workers: int | None = None,
+) -> Any:
+    r"""The cross entropy of logits with the classes that are right.
+
+    .. math:: \ell = -w_y \log \mathrm{softmax}(x)_y
+
+    Parameters
+    ----------
+    input : array_like
+        The logits; classes are along `dim`.
+    target : array_like of int
+        The right class of each slice, of the shape of the input without `dim`; or, if it is
+        floating and of the shape of the input, the probability of each class.
+    dim : int, optional
+        The dim of the classes.
+    weight : array_like, optional
+        w, a weight for each class.
+    ignore_index : int, optional
+        Slices with this target do not count.
+    label_smoothing : float, optional
+        From 0 to 1: how much of each target goes to all classes alike.
+    reduction : {"mean", "sum", "none"}, optional
+        What is returned of the losses: their mean (by the weights of their targets), their
+        sum, or each of them.
+    workers : int, optional
+        As for `softmax`.
+
+    Returns
+    -------
+    numpy.ndarray or scalar
+        In the dtype that softmax would have.
+
+    Raises
+    ------
+    TypeError
+        As `softmax` does; `target` is not of numbers.
+    ValueError
+        A target is no class and not `ignore_index`, shapes do not fit, `label_smoothing` or
+        `reduction` is none of the above.
+
+    See Also
+    --------
+    log_softmax : the logarithms of all classes.
+
+    Notes
+    -----
+    The arguments mean what they mean to ``torch.nn.functional.cross_entropy``, but for `dim`,
+    which is always the second one there.  One pass over the logits gives max and log-sum-exp
+    of each slice; the matrix of log-probabilities is not written (with probabilities as
+    targets it is).  Sums are taken in float64.  The mean of no targets is NaN.
+
+    Examples
+    --------
+    >>> from fastsoftmax import cross_entropy
+    >>> round(float(cross_entropy([[2.0, 1.0, 0.1], [1.0, 3.0, 0.2]], [0, 1])), 4)
+    0.2981
+    """
+    from fastsoftmax import _entropy
+
+    return _entropy.cross_entropy(
+        input, target, dim, weight, ignore_index, label_smoothing, reduction, workers
+    )

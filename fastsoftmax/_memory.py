@@ -1,0 +1,152 @@
+"""Memory for large results: aligned, in huge pages where there are any, and used again.
+
+Fresh memory costs a page fault every 4 KiB (2 MiB at best) in which the system fills it with
+zeros: (4096, 4096) float32 takes 1.6 ms into memory that is there and 5 ms into fresh.  So a
+few pieces of memory are kept, and a large result gets one that no array holds any more.  At
+the next large result the others are offered to the system (``MADV_FREE``), which takes them
+whenever it is short.
+
+Nothing runs when an array dies: what is raised in a ``__del__``, an interrupt for one, is lost.
+
+The environment variable ``FASTSOFTMAX_SPARE_BYTES`` sets how much is kept at the most;
+0 keeps none.  Where the system has no such offer, NumPy allocates as ever.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+import os
+import weakref
+from collections import deque
+from typing import Any
+
+import numpy as np
+
+SPARE_VARIABLE = "FASTSOFTMAX_SPARE_BYTES"
+
+
+def _spare_bytes() -> int:
+    given = os.environ.get(SPARE_VARIABLE, str(256 << 20))
+    if not given.isdecimal():
+        raise ValueError(
+            f"the environment variable {SPARE_VARIABLE} is {given!r}; it must be a number of bytes"
+        )
+    return int(given)
+
+
+SPARE_BYTES = _spare_bytes()
+# Smaller results come from NumPy, whose allocator has memory at hand for them.
+LARGE_BYTES = 1 << 20
+_HUGE_PAGE = 2 << 20
+# A piece serves a result that fills at least this share of it.
+_LEAST_SHARE = 0.75
+_AVAILABLE = hasattr(mmap, "MADV_FREE") and hasattr(mmap, "MAP_ANONYMOUS") and SPARE_BYTES > 0
+
+_kept: deque[_Piece] = deque()
+"""The pieces that are used again, those of living arrays too."""
+
+
+def empty_like(array: np.ndarray[Any, Any], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
+    """Memory for a result of an array's shape, in the order that a ufunc's would have."""
+    size = array.size * dtype.itemsize
+    flags = array.flags
+    if 0 in array.strides:  # repeated elements, whose order `np.empty_like` turns round
+        spread = np.nditer(
+            [array, None],
+            flags=["zerosize_ok"],
+            op_flags=[["readonly"], ["writeonly", "allocate"]],
+            op_dtypes=[array.dtype, dtype],
+        )
+        return np.asarray(spread.operands[1])
+    if not _AVAILABLE or size < LARGE_BYTES or not flags.forc:
+        return np.empty_like(array, dtype, subok=False)
+    flat: np.ndarray[Any, Any] = np.asarray(_lease(size))[:size].view(dtype)
+    result: np.ndarray[Any, Any]
+    result = flat.reshape(array.shape, order="C" if flags.c_contiguous else "F")
+    return result
+
+
+class _Piece:
+    """A piece of memory from the system."""
+
+    __slots__ = ("_map", "_offered", "_offset", "address", "holder", "size")
+
+    def __init__(self, size: int) -> None:
+        self.size = -(-size // mmap.PAGESIZE) * mmap.PAGESIZE
+        huge = size >= _HUGE_PAGE
+        flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+        self._map = mmap.mmap(-1, self.size + (_HUGE_PAGE if huge else 0), flags=flags)
+        start = np.frombuffer(self._map, np.uint8, count=1).ctypes.data
+        self._offset = -start % _HUGE_PAGE if huge else 0
+        self.address = start + self._offset
+        self.holder: weakref.ref[_Lease] | None = None
+        self._offered = False
+        if huge and hasattr(mmap, "MADV_HUGEPAGE"):
+            with contextlib.suppress(OSError):  # not in this kernel
+                self._map.madvise(mmap.MADV_HUGEPAGE)
+
+    @property
+    def is_free(self) -> bool:
+        """Whether no array holds it any more."""
+        return self.holder is None or self.holder() is None
+
+    def lend(self) -> _Lease:
+        """What a new array is to hold."""
+        lease = _Lease(self)
+        self.holder, self._offered = weakref.ref(lease), False
+        return lease
+
+    def offer(self) -> None:
+        """Let the system have the memory, if it is free, until it is written to again."""
+        if self.is_free and not self._offered:
+            self._offered = True
+            with contextlib.suppress(OSError):
+                self._map.madvise(mmap.MADV_FREE, self._offset, self.size)
+
+
+class _Lease:
+    """What an array holds on to as long as it needs its piece of memory."""
+
+    __slots__ = ("__array_interface__", "__weakref__", "_piece")
+
+    def __init__(self, piece: _Piece) -> None:
+        self._piece = piece
+        self.__array_interface__ = {
+            "version": 3,
+            "typestr": "|u1",
+            "shape": (piece.size,),
+            "data": (piece.address, False),
+        }
+
+
+def _lease(size: int) -> _Lease:
+    """Memory for a new array: a piece that is free and fits, else a new one."""
+    pieces = _all_kept()
+    for piece in pieces:
+        if piece.is_free and size <= piece.size and piece.size * _LEAST_SHARE <= size:
+            pieces.remove(piece)
+            break
+    else:
+        piece = _Piece(size)
+    lease = piece.lend()
+    excess = sum(each.size for each in pieces) + piece.size - SPARE_BYTES
+    # Given up are pieces that are free, the one first that was lent the longest time ago.
+    for each in pieces:
+        if excess > 0 and each.is_free:
+            excess -= each.size
+        else:
+            each.offer()
+            _kept.append(each)
+    if excess <= 0:
+        _kept.append(piece)
+    return lease
+
+
+def _all_kept() -> list[_Piece]:
+    """The pieces, taken out of `_kept`: nobody else can lend them meanwhile."""
+    pieces = []
+    with contextlib.suppress(IndexError):
+        while True:
+            pieces.append(_kept.popleft())
+    return pieces

@@ -1,0 +1,83 @@
+"""What NumPy computes: longdouble and complex, and slices of one element."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastsoftmax.kernels import operations as ops
+
+if TYPE_CHECKING:
+    from fastsoftmax._compute import Call
+
+Array = np.ndarray[Any, Any]
+
+
+def singles(call: Call) -> Array:
+    """Softmax of slices of one element: 1, NaN where the element is not finite."""
+    with np.errstate(all="ignore"):
+        array = call.inputs[0].astype(call.dtype)
+        result = np.where(np.isfinite(array), array.dtype.type(1), array.dtype.type(np.nan))
+        if call.where is not None:
+            result = np.where(call.where, result, result.dtype.type(0))
+    return np.asarray(result, call.dtype)
+
+
+def elementwise(call: Call) -> Array:
+    """The functions of the family on longdouble and complex: right, not fast."""
+    axis = call.dims or None
+    dtype = call.dtype
+    with np.errstate(all="ignore"):
+        arrays = [array.astype(dtype) for array in call.inputs]
+        degrees = 1 if call.temperature is None else call.temperature.astype(dtype.char.lower())
+        shown = np.True_ if call.where is None else call.where
+        if call.operation in {ops.BACKWARD, ops.LOG_BACKWARD}:
+            result = _backward(call.operation, arrays, axis, shown) / degrees
+        else:
+            result = _forward(call, arrays[0], degrees, shown)
+        hidden = call.operation.hidden_result
+        return np.asarray(np.where(shown, result, hidden), dtype)
+
+
+def _forward(call: Call, array: Array, degrees: Any, shown: Any) -> Array:
+    axis = call.dims or None
+    array = (-array if call.negated else array) / degrees
+    top = np.where(shown, array.real, -np.inf).max(axis=axis, keepdims=True)
+    below = array - top
+    terms = np.where(shown, np.exp(below), 0)
+    if call.operation is ops.SOFTMAX:
+        return np.asarray(terms / terms.sum(axis=axis, keepdims=True))
+    return np.asarray(below - _log_of_sum(array, top, terms, axis))
+
+
+def _log_of_sum(array: Array, top: Array, terms: Array, axis: Any) -> Array:
+    """log(sum of terms), the largest of which are 1."""
+    if array.dtype.kind == "c":
+        return np.asarray(np.log(terms.sum(axis=axis, keepdims=True)))
+    is_top = array == top
+    ties = np.sum(is_top & (terms != 0), axis=axis, keepdims=True)
+    rest = np.where(is_top, 0, terms).sum(axis=axis, keepdims=True)
+    return np.asarray(np.log1p((ties - 1) + rest))
+
+
+def logsumexp(call: Call) -> Array:
+    """log(sum(exp(input))) of longdouble and complex, dims kept as 1."""
+    axis = call.dims or None
+    with np.errstate(all="ignore"):
+        array = call.inputs[0].astype(call.dtype)
+        shown = np.True_ if call.where is None else call.where
+        top = np.where(shown, array.real, -np.inf).max(axis=axis, keepdims=True)
+        finite = np.where(np.isfinite(top), top, 0)
+        terms = np.where(shown, np.exp(array - finite), 0)
+        log = np.log(terms.sum(axis=axis, keepdims=True))
+        if array.dtype.kind != "c":
+            log = np.where(np.isfinite(top), _log_of_sum(array, top, terms, axis), log)
+        return np.asarray(finite + log, call.dtype)
+
+
+def _backward(operation: ops.Operation, arrays: list[Array], axis: Any, shown: Any) -> Array:
+    output, grad = (np.where(shown, array, 0) for array in arrays)
+    if operation is ops.BACKWARD:
+        return np.asarray(output * (grad - (grad * output).sum(axis=axis, keepdims=True)))
+    return np.asarray(grad - np.exp(output) * grad.sum(axis=axis, keepdims=True))

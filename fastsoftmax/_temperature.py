@@ -1,0 +1,64 @@
+"""Temperatures that kernels cannot compute with as they stand.
+
+Beyond `_USUAL`, the numbers of an exponential (kernels/exponential.py) are not normal.
+Float32 is computed as float64 there.  In float64, logits and temperature are scaled by one
+power of two, which leaves their quotient alone; gradients are divided once they are there.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastsoftmax._dtypes import FLOAT32, FLOAT64
+from fastsoftmax.kernels import operations as ops
+
+if TYPE_CHECKING:
+    from fastsoftmax._compute import Call
+
+Array = np.ndarray[Any, Any]
+
+_USUAL = {FLOAT32: (2.0**-60, 2.0**60), FLOAT64: (2.0**-1000, 2.0**1000)}
+_GRADIENTS = {ops.BACKWARD, ops.LOG_BACKWARD}
+
+
+def is_usual(temperature: Array, work: np.dtype[Any]) -> bool:
+    """Whether kernels that compute in the dtype `work` take these temperatures."""
+    least, most = _USUAL[work]
+    if temperature.size == 1:
+        return bool(least <= temperature.item() <= most)
+    return bool(least <= temperature.min() and temperature.max() <= most)
+
+
+def divided_afterwards(call: Call) -> Array | None:
+    """What results are to be divided by once they are there, if by anything."""
+    temperature = call.temperature
+    if temperature is None or call.operation not in _GRADIENTS or is_usual(temperature, FLOAT64):
+        return None
+    return np.where(_are_usual(temperature), 1.0, temperature)
+
+
+def with_usual(call: Call) -> Call:
+    """The same call with temperatures that float64 can compute with."""
+    temperature = call.temperature
+    if temperature is None or is_usual(temperature, FLOAT64):
+        return call
+    if call.operation in _GRADIENTS:
+        return call._replace(temperature=np.where(_are_usual(temperature), temperature, 1.0))
+    least, most = _USUAL[FLOAT64]
+    logits = call.inputs[0]
+    if np.isinf(temperature).any():
+        with np.errstate(invalid="ignore"):
+            logits = np.where(np.isinf(temperature), logits * 0.0, logits).astype(call.dtype)
+    if call.dtype == FLOAT64:
+        powers = np.where(temperature < least, 100, np.where(temperature > most, -100, 0))
+        with np.errstate(all="ignore"):
+            logits = np.ldexp(logits.astype(FLOAT64), powers)
+            temperature = np.ldexp(temperature, powers)
+    return call._replace(inputs=(logits,), temperature=np.clip(temperature, least, most))
+
+
+def _are_usual(temperature: Array) -> Array:
+    least, most = _USUAL[FLOAT64]
+    return np.asarray((least <= temperature) & (temperature <= most))

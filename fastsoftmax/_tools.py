@@ -1,0 +1,121 @@
+"""The public functions about calls: `explain` and `warmup`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fastsoftmax._arguments import MISSING, Missing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import numpy as np
+    from numpy.typing import ArrayLike, DTypeLike
+
+    from fastsoftmax._explanation import Explanation
+    from fastsoftmax._functions import Dim
+
+
+def explain(
+    input: ArrayLike,
+    dim: Dim | Missing = MISSING,
+    dtype: DTypeLike | None = None,
+    *,
+    axis: Dim | Missing = MISSING,
+    out: np.ndarray[Any, Any] | None = None,
+    where: ArrayLike | None = None,
+    temperature: ArrayLike = 1.0,
+    workers: int | None = None,
+    function: str = "softmax",
+) -> Explanation:
+    """How a call would be computed: which kernel, how many threads, what is copied.
+
+    Parameters
+    ----------
+    input, dim, dtype, axis, out, where, temperature, workers
+        As for `softmax`.
+    function : {"softmax", "softmin", "log_softmax", "logsumexp"}, optional
+        The function that would be called.
+
+    Returns
+    -------
+    Explanation
+        Its attributes say it one by one, its repr is a table.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As the call itself does; `function` is none of the above.
+
+    See Also
+    --------
+    warmup : compile ahead.
+
+    Notes
+    -----
+    Nothing is computed or compiled, and `out` is left alone.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastsoftmax import explain
+    >>> explain(np.zeros((100, 10), np.float32), dim=1).kernel
+    'narrow'
+    """
+    from fastsoftmax import _explain
+
+    arguments = input, dim, dtype, axis, out, where, temperature, workers
+    return _explain.explain(function, *arguments)
+
+
+def warmup(
+    functions: Sequence[str] = ("softmax",),
+    *,
+    dtypes: Sequence[DTypeLike] = ("float32", "float64"),
+    layouts: Sequence[str] = ("rows", "narrow", "columns", "split"),
+    parallel: bool = True,
+    progress: Callable[[int, int, str], object] | None = None,
+) -> int:
+    """Compile kernels ahead, and keep them in the cache: for images of containers.
+
+    Parameters
+    ----------
+    functions : sequence of str, optional
+        Names of functions of this package.
+    dtypes : sequence of dtype_like, optional
+        Floating dtypes of their inputs.
+    layouts : sequence of str, optional
+        Of "rows" (long slices along memory), "narrow" (short ones), "columns" (slices across
+        memory) and "split" (long slices that threads share).
+    parallel : bool, optional
+        Compile the builds for several threads, too.
+    progress : callable, optional
+        Called as ``progress(done, total, name)`` before each kernel and at the end.
+
+    Returns
+    -------
+    int
+        How many builds are ready.
+
+    Raises
+    ------
+    ValueError
+        A function, dtype or layout that there is not.
+
+    See Also
+    --------
+    explain : whether the code of a call is compiled.
+
+    Notes
+    -----
+    A build takes one to five seconds, and a fraction of one if it is cached.
+
+    Examples
+    --------
+    >>> from fastsoftmax import warmup
+    >>> warmup(dtypes=["float32"], layouts=["narrow"], parallel=False)
+    1
+    """
+    from fastsoftmax import _warmup
+
+    return _warmup.warmup(functions, dtypes, layouts, parallel, progress)

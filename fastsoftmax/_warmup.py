@@ -1,0 +1,101 @@
+"""The call of `warmup`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastsoftmax import _launch
+from fastsoftmax._compute import storage
+from fastsoftmax.kernels import columns, narrow, whole
+from fastsoftmax.kernels import operations as ops
+from fastsoftmax.kernels.leaders import leaders_kernel
+from fastsoftmax.kernels.rows import rows
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fastsoftmax._jit import Kernel
+
+OPERATIONS = {
+    "softmax": ops.SOFTMAX,
+    "softmin": ops.SOFTMAX,
+    "log_softmax": ops.LOGS,
+    "logsumexp": ops.LOGS,
+    "softmax_backward": ops.BACKWARD,
+    "log_softmax_backward": ops.LOG_BACKWARD,
+    "cross_entropy": ops.LOGS,
+    "top_k": ops.LOGS,
+}
+LAYOUTS = ("rows", "narrow", "columns", "split")
+
+
+def warmup(
+    functions: Sequence[str],
+    dtypes: Sequence[Any],
+    layouts: Sequence[str],
+    parallel: bool,
+    progress: Any,
+) -> int:
+    """See `fastsoftmax.warmup`."""
+    functions, layouts = _names(functions), _names(layouts)
+    dtypes = dtypes if isinstance(dtypes, list | tuple | set) else [dtypes]
+    _check("functions", functions, tuple(OPERATIONS))
+    _check("layouts", layouts, LAYOUTS)
+    stored = {storage(_dtype_of(each)) for each in dtypes}
+    wanted = {
+        (kernel, dtype, build)
+        for function in functions
+        for layout in layouts
+        for dtype in stored
+        for kernel in kernels_for(function, layout, dtype)
+        for build in ((False, True) if parallel else (False,))
+    }
+    ordered = sorted(wanted, key=lambda each: (each[0].name, each[1].str, each[2]))
+    for done, (kernel, dtype, build) in enumerate(ordered):
+        if progress is not None:
+            progress(done, len(ordered), f"{kernel.name} {dtype} {_BUILDS[build]}")
+        _launch.ready(kernel, dtype, build)
+    if progress is not None:
+        progress(len(ordered), len(ordered), "ready")
+    return len(ordered)
+
+
+_BUILDS = {False: "serial", True: "parallel"}
+
+
+def _names(given: Sequence[str]) -> Sequence[str]:
+    return (given,) if isinstance(given, str) else given
+
+
+def _dtype_of(given: Any) -> np.dtype[Any]:
+    try:
+        dtype: np.dtype[Any] = np.dtype(given)
+    except TypeError:
+        raise ValueError(f"dtypes has {given!r}, which is no dtype of NumPy") from None
+    return dtype
+
+
+def _check(name: str, given: Sequence[str], known: tuple[str, ...]) -> None:
+    for each in given:
+        if each not in known:
+            raise ValueError(f"{name} has {each!r}; they are {', '.join(known)}")
+
+
+def kernels_for(function: str, layout: str, dtype: np.dtype[Any]) -> list[Kernel]:
+    """The kernels of a function on one layout."""
+    operation = OPERATIONS[function]
+    found = {
+        "narrow": (narrow.narrow,),
+        "columns": (columns.columns,),
+        "rows": (whole.along,),
+        "split": (whole.reduce, whole.join, whole.write),
+    }[layout]
+    if layout == "rows" and function == "softmax" and dtype.kind == "f":
+        return [rows]
+    leading = [leaders_kernel] if function == "top_k" else []
+    if layout == "split":
+        return [make(operation) for make in found] + leading
+    bare = function in {"softmax", "log_softmax"}
+    return [make(operation, bare) for make in found] + leading

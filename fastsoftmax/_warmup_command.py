@@ -1,0 +1,53 @@
+"""The command `fastsoftmax warmup`: compile kernels ahead."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fastsoftmax import warmup
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Sequence
+
+
+def add_words(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    """Give a parser the words of this command."""
+    parser.prog = "fastsoftmax warmup"
+    parser.description = "Compile kernels ahead and keep them in the cache, as for containers."
+    for name, default, text in (
+        ("functions", ("softmax",), "names of functions of the package"),
+        ("dtypes", ("float32", "float64"), "floating dtypes of their inputs"),
+        ("layouts", ("rows", "narrow", "columns", "split"), "of rows, narrow, columns, split"),
+    ):
+        parser.add_argument(
+            f"--{name}",
+            type=_words,
+            default=default,
+            metavar="A,B",
+            help=f"{text} (default: {','.join(default)})",
+        )
+    parser.add_argument(
+        "--serial", action="store_true", help="leave out the builds for several threads"
+    )
+    return parser
+
+
+def run(parser: argparse.ArgumentParser, words: Sequence[str], say: Callable[[str], None]) -> None:
+    """Compile what `words` ask for and say which kernel is next."""
+    arguments = parser.parse_args(words)
+
+    def progress(done: int, total: int, name: str) -> None:
+        say(f"{done:3} of {total}  {name}")
+
+    warmup(
+        arguments.functions,
+        dtypes=arguments.dtypes,
+        layouts=arguments.layouts,
+        parallel=not arguments.serial,
+        progress=progress,
+    )
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in text.split(",") if word.strip())

@@ -1,0 +1,304 @@
+"""Slices along memory, for every operation, dtype, mask and temperature.
+
+A slice is taken block by block: reduced, and, once its coefficients are known, written.
+Blocks that are not as the arithmetic wants them (strided, masked, half, negative) are staged
+in a buffer that stays in the first-level cache.  `rows` is the faster way for plain softmax.
+
+The same steps by themselves serve slices that several threads share (`Split`): all blocks
+reduced, joined to coefficients slice by slice, all blocks written.  The exponentials are
+computed a second time then, which is cheaper than to fetch them from memory.
+
+While a block is computed, the next one is asked for: the first step of a block, its maximum,
+waits for memory else.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fastsoftmax._jit import device
+from fastsoftmax.kernels.elements import as_computed, is_computed, put_part, put_past_caches
+from fastsoftmax.kernels.elements import put as put_whole
+from fastsoftmax.kernels.groups import largest_of, shift
+from fastsoftmax.kernels.memory import (
+    advance,
+    elements_before_line,
+    load_first,
+    load_like,
+    load_part,
+    prefetch_to_write,
+    store,
+)
+from fastsoftmax.kernels.operations import (
+    MASKED,
+    NEGATED,
+    Operation,
+    back_of,
+    begin,
+    consume,
+    folded,
+    has_frame,
+    hidden,
+    hidden_result,
+    inputs_of,
+    keep_sums,
+    keeps,
+    kept_alone,
+    prepare,
+    result,
+    totals,
+)
+from fastsoftmax.kernels.outcomes import (
+    frame_at,
+    frame_of,
+    framed_top,
+    share_of,
+)
+from fastsoftmax.kernels.strides import (
+    MASK,
+    SECOND,
+    SOURCE,
+    TARGET,
+    gather,
+    hide,
+    is_row,
+    scatter,
+    slice_at,
+    zero,
+)
+from fastsoftmax.kernels.sums import block_length, lane_count, lanes
+from fastsoftmax.kernels.tiles import fetch
+from fastsoftmax.kernels.values import Value, formula
+from fastsoftmax.kernels.vectors import double, narrow
+
+if TYPE_CHECKING:
+    from fastsoftmax.kernels.exponential import Heat, Numbers
+
+# --- Blocks as the arithmetic wants them ----------------------------------------------
+
+
+@device
+def is_plain(base: Any, dims: Any, options: Any, operand: Any) -> Any:
+    """Whether blocks of an operand can be computed where they stand."""
+    return is_computed(base) and is_row(dims, operand) and options & (MASKED | NEGATED) == 0
+
+
+@device
+def stage(
+    operation: Any, bases: Any, slice_: Any, start: Any, count: Any, by: Any, call: Any, buffer: Any
+) -> Any:
+    """The address of a block of the first input, less `by`: as it stands, or in `buffer`."""
+    batch, dims, options = call
+    x = slice_at(bases[SOURCE], slice_, batch, SOURCE)
+    if by == 0.0 and is_plain(bases[SOURCE], dims, options, SOURCE):
+        return as_computed(advance(x, start), buffer)
+    gather(buffer, x, start, count, dims, SOURCE, options & NEGATED != 0)
+    if options & MASKED != 0:
+        shown = slice_at(bases[MASK], slice_, batch, MASK)
+        hide(buffer, shown, start, count, dims, hidden(operation, buffer))
+    if by != 0.0:
+        shift(operation, buffer, count, narrow(by, buffer), buffer)
+    return buffer
+
+
+@device
+def stage_second(
+    operation: Any, bases: Any, slice_: Any, start: Any, count: Any, call: Any, buffer: Any
+) -> Any:
+    """The same for the second input, if the operation has one."""
+    batch, dims, options = call
+    if inputs_of(operation) < 2:
+        return buffer
+    x = slice_at(bases[SECOND], slice_, batch, SECOND)
+    if is_plain(bases[SECOND], dims, options, SECOND):
+        return as_computed(advance(x, start), buffer)
+    gather(buffer, x, start, count, dims, SECOND, False)
+    if options & MASKED != 0:
+        shown = slice_at(bases[MASK], slice_, batch, MASK)
+        hide(buffer, shown, start, count, dims, zero(buffer))
+    return buffer
+
+
+# --- Reducing -------------------------------------------------------------------------
+
+
+@formula
+def _add_group(
+    operation: Operation,
+    sums: Any,
+    x: Value,
+    g: Value,
+    kept: Value,
+    j: Any,
+    count: Any,
+    top: Value,
+    numbers: Numbers,
+    frame: Any,
+    heat: Heat,
+    back: Value,
+) -> Any:
+    """The sums with the group at `j`, or its first `count` elements (None: all)."""
+    group = lanes(x)
+    first = load_like(x, j, group) if count is None else load_first(x, j, group, count, 0.0)
+    second = None
+    if operation.inputs == 2:
+        second = load_like(g, j, group) if count is None else load_first(g, j, group, count, 0.0)
+    prepared = prepare(operation, first, top, numbers, frame, heat)
+    new, left = consume(operation, sums, prepared, second, numbers, back)
+    if operation.keeps:
+        store(kept, j, left)
+    return new if count is None else keep_sums(operation, new, count, sums)
+
+
+@device
+def reduce_block(
+    operation: Any, x: Any, g: Any, kept: Any, count: Any, numbers: Any, heat: Any
+) -> Any:
+    """The state of a block; writes to `kept` what the operation keeps of it."""
+    top = zero(x)
+    if has_frame(operation):
+        top = framed_top(operation, largest_of(x, count))
+    frame, k = frame_of(top, x, numbers, heat)
+    back = back_of(operation, k)
+    sums = begin(operation, lanes(x))
+    step = lane_count(x)
+    whole = count - count % step
+    ahead = block_length(x)
+    for j in range(0, whole, step):
+        fetch(x, j + ahead)
+        sums = _add_group(operation, sums, x, g, kept, j, None, top, numbers, frame, heat, back)
+    if whole < count:
+        sums = _add_group(
+            operation, sums, x, g, kept, whole, count - whole, top, numbers, frame, heat, back
+        )
+    high, low, ties = folded(totals(operation, sums, False))
+    return double(top), double(k), high, low, ties
+
+
+@device
+def keep_block(
+    operation: Any, x: Any, kept: Any, count: Any, k: Any, slice_k: Any, quotient: Any, scope: Any
+) -> Any:
+    """``(kept, coefficients)`` of a block of a slice of several, computed anew."""
+    numbers, heat = scope
+    if not keeps(operation):
+        return x, quotient
+    frame = frame_at(narrow(k, x), x, numbers, heat)
+    factor, high, low = shares(operation, k, slice_k, quotient)
+    step = lane_count(x)
+    whole = count - count % step
+    ahead = block_length(x)
+    for j in range(0, whole, step):
+        fetch(x, j + ahead)
+        keep_group(operation, x, kept, j, None, numbers, frame, heat, factor)
+    if whole < count:
+        keep_group(operation, x, kept, whole, count - whole, numbers, frame, heat, factor)
+    return kept, (high, low)
+
+
+@formula
+def shares(operation: Operation, k: Value, slice_k: Value, quotient: Any) -> Any:
+    """What a block's exponentials are multiplied with, and then the coefficients."""
+    if operation.inputs == 2:
+        return back_of(operation, narrow(k, quotient[0])), *quotient
+    return share_of(k, slice_k, quotient)
+
+
+@formula
+def keep_group(
+    operation: Operation,
+    x: Value,
+    kept: Value,
+    j: Any,
+    count: Any,
+    numbers: Numbers,
+    frame: Any,
+    heat: Heat,
+    factor: Value,
+) -> None:
+    """Write the exponentials of the group at `j`, times `factor`."""
+    group = lanes(x)
+    first = load_like(x, j, group) if count is None else load_first(x, j, group, count, 0.0)
+    store(kept, j, kept_alone(operation, first, numbers, frame, heat) * factor)
+
+
+# --- Writing --------------------------------------------------------------------------
+
+
+@formula
+def _write_group(
+    operation: Operation,
+    x: Value,
+    g: Value,
+    out: Value,
+    j: Any,
+    bounds: Any,
+    scope: Any,
+    streaming: bool,
+) -> None:
+    """Write the results of the group at `j`: all, or those within ``(first, last)``."""
+    coefficients, cool = scope
+    group = lanes(x)
+    if bounds is None:
+        first = load_like(x, j, group)
+        second = load_like(g, j, group) if operation.inputs == 2 else None
+        found = result(operation, first, second, coefficients, cool)
+        (put_past_caches if streaming else put_whole)(out, j, found)
+        return
+    first = load_part(x, j, group, *bounds, 0.0)
+    second = load_part(g, j, group, *bounds, 0.0) if operation.inputs == 2 else None
+    put_part(out, j, result(operation, first, second, coefficients, cool), *bounds)
+
+
+@device
+def write_block(
+    operation: Any, x: Any, g: Any, out: Any, count: Any, scope: Any, streaming: Any
+) -> None:
+    """Write the results of a block whose elements are neighbours."""
+    step = lane_count(x)
+    lead = 0
+    if streaming:
+        lead = min(elements_before_line(out), count)
+        # Lines that two blocks share are written twice, through the caches.
+        prefetch_to_write(out, 0)
+        prefetch_to_write(out, count - 1)
+    whole = lead + (count - lead) // step * step
+    if streaming:
+        for j in range(lead, whole, step):
+            _write_group(operation, x, g, out, j, None, scope, True)
+    else:
+        for j in range(lead, whole, step):
+            _write_group(operation, x, g, out, j, None, scope, False)
+    if lead > 0:
+        # As the end of a line: the line after it is past the caches already, and a store
+        # that reaches into it, if only with elements that are masked, would fetch it back.
+        _write_group(operation, x, g, out, lead - step, (step - lead, None), scope, False)
+    if whole < count:
+        _write_group(operation, x, g, out, whole, (None, count - whole), scope, False)
+
+
+@device
+def deliver(
+    operation: Any,
+    bases: Any,
+    slice_: Any,
+    start: Any,
+    count: Any,
+    block: Any,
+    scope: Any,
+    call: Any,
+    results: Any,
+    streaming: Any,
+) -> None:
+    """Write the results of a block ``(kept, second input)`` to where they belong."""
+    batch, dims, options = call
+    x, g = block
+    out = slice_at(bases[TARGET], slice_, batch, TARGET)
+    if is_row(dims, TARGET) and options & MASKED == 0:
+        write_block(operation, x, g, advance(out, start), count, scope, streaming)
+        return
+    write_block(operation, x, g, results, count, scope, False)
+    if options & MASKED != 0:
+        shown = slice_at(bases[MASK], slice_, batch, MASK)
+        hide(results, shown, start, count, dims, hidden_result(operation, results))
+    scatter(results, out, start, count, dims)

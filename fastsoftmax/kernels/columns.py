@@ -1,0 +1,281 @@
+"""Slices that lie across memory: neighbours in memory belong to neighbouring slices.
+
+For slices over any dim but the last (inner > 1).  A few hundred bytes' width of the slices
+is packed into a tile that stays in the caches, computed there strip by strip, and written
+out; strided memory is read once and written once.  Slices of more than one block go through
+three kernels: their blocks reduced, joined (kernels/whole.py), and written.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from fastsoftmax._jit import device, kernel_of
+from fastsoftmax.kernels import exponential
+from fastsoftmax.kernels.along import shares
+from fastsoftmax.kernels.cells import degrees_of, empty, fill, note, notes_for, summarise
+from fastsoftmax.kernels.elements import computed_like
+from fastsoftmax.kernels.exponential import window
+from fastsoftmax.kernels.memory import (
+    advance,
+    load_like,
+    load_part,
+    pointer,
+    store,
+    store_part,
+    stream_fence,
+    workspace,
+)
+from fastsoftmax.kernels.operands import SPLIT_OPERANDS, bases_of, kernel_over
+from fastsoftmax.kernels.operations import (
+    RESULTS,
+    SUMMARY_WANTED,
+    Operation,
+    cool_for,
+    heat_for,
+    inputs_of,
+    keeps,
+    kept_alone,
+    shifted,
+)
+from fastsoftmax.kernels.outcomes import EXPONENT
+from fastsoftmax.kernels.packing import (
+    GROUP_BYTES,
+    cell_of,
+    grid_of,
+    tile_after,
+    tile_in,
+)
+from fastsoftmax.kernels.strides import (
+    SOURCE,
+    TARGET,
+    described,
+    run_at,
+    strides_of,
+)
+from fastsoftmax.kernels.sums import SINGLE, block_length, lane_count, lanes
+from fastsoftmax.kernels.tiles import reduce_strip, settle, strip_coefficients
+from fastsoftmax.kernels.values import Value, formula
+from fastsoftmax.kernels.vectors import any_of, choose, double, is_different, narrow
+from fastsoftmax.kernels.whole import (
+    FIRST,
+    SECOND_ONE,
+    SHIFT,
+    SLICE_EXPONENT,
+)
+
+
+def _columns(operation: Operation, bare: bool) -> Any:
+    @device
+    def columns(bases, options, geometry, scratch, first, last):
+        """All steps for the groups of slices `first` to `last` - 1, of one block each.
+
+        A group is some neighbouring slices, see `grid_of`: the stride of the last axis of
+        the batch is 1, and slices have one axis.
+        """
+        like = computed_like(bases[0])
+        numbers = exponential.numbers(like)
+        length, streaming, width, _, plane, axes, dims = described(geometry)
+        call, span, short = (axes, dims, options), (0, length), length <= SINGLE
+        tile, pitch = tile_in(scratch, like, width)
+        other = tile_after(tile, pitch, length, inputs_of(operation))
+        tops, notes = workspace(like, GROUP_BYTES), notes_for(operation, like, GROUP_BYTES)
+        step_in, step_out = strides_of(dims, SOURCE)[0], strides_of(dims, TARGET)[0]
+        grid = grid_of(axes, width, bases[TARGET], step_out, streaming)
+        group, strip = lanes(like), lane_count(like)
+        for task in range(first, last):
+            cell = cell_of(task, grid)
+            low, high = cell[2], cell[3]
+            if low >= high:
+                continue
+            fill(operation, bases, (tile, other), pitch, tops, cell, span, call)
+            following = cell_of(min(task + 1, last - 1), grid)
+            ahead = run_at(bases[SOURCE], following[0], following[1], axes, SOURCE)
+            for i in range(0, high, strip):
+                degrees = degrees_of(operation, bases, cell, i, axes, like)
+                scope = numbers, heat_for(operation, degrees, like)
+                column, top = (advance(tile, i), advance(other, i)), load_like(tops, i, group)
+                settled = settle(operation, column[0], pitch, length, top, scope)
+                coming = advance(ahead, i), step_in
+                state = reduce_strip(
+                    operation, column, pitch, length, settled, scope, short, coming
+                )
+                found = strip_coefficients(operation, state, top, like, scope, short)
+                note(notes, i, found, cool_for(operation, degrees, like))
+                if options & SUMMARY_WANTED != 0:
+                    setting = axes, plane, degrees, like
+                    summarise(operation, state, top, bases, cell, i, scope, setting)
+            if options & RESULTS != 0:
+                empty(operation, bases, (tile, other), pitch, notes, cell, span, call, grid[4])
+        if streaming:
+            stream_fence(bases[TARGET])
+
+    return kernel_over(columns, f"columns-{operation.name}", bare=bare)
+
+
+# --- Slices of more than one block ----------------------------------------------------
+
+
+@formula
+def _load_state(state: Value, index: Any, like: Value, first: Value, last: Value) -> Value:
+    """The numbers `first` to `last` - 1 from `index` on, in float64; 0 elsewhere."""
+    return load_part(state, index, double(like), first, last, 0.0)
+
+
+@device
+def _shift(operation: Any, column: Any, pitch: Any, length: Any, by: Any, top: Any) -> Any:
+    """Shift the slices of a strip by the numbers `by` where they are not 0."""
+    wanted = is_different(by, 0.0)
+    if any_of(wanted):
+        for j in range(length):
+            x = load_like(column, j * pitch, by)
+            store(column, j * pitch, choose(wanted, shifted(operation, x, by), x))
+        return choose(wanted, shifted(operation, top, by), top)
+    return top
+
+
+def _reduce_columns(operation: Operation) -> Any:
+    def reduce_columns(
+        source,
+        target,
+        second,
+        mask,
+        temperature,
+        summary_,
+        slices,
+        blocks,
+        geometry,
+        scratch,
+        first,
+        last,
+    ):
+        """Fill `blocks` for the tasks `first` to `last` - 1: all blocks of a group in turn."""
+        bases = bases_of(source, target, second, mask, temperature, summary_)
+        like = computed_like(bases[0])
+        numbers = exponential.numbers(like)
+        length, _, width, options, _, axes, dims = described(geometry)
+        call, size = (axes, dims, options), block_length(like)
+        tile, pitch = tile_in(scratch, like, width)
+        other = tile_after(tile, pitch, size, inputs_of(operation))
+        tops = workspace(like, GROUP_BYTES)
+        state, of_slices = pointer(blocks), pointer(slices)
+        grid = grid_of(axes, width, bases[SOURCE], 0, False)
+        per_slice, all_slices = blocks.shape[1], blocks.shape[2]
+        group, strip = lanes(like), lane_count(like)
+        for task in range(first, last):
+            block = task % per_slice
+            cell = cell_of(task // per_slice, grid)
+            low, high = cell[2], cell[3]
+            if low >= high:
+                continue
+            rows_here = min(size, length - block * size)
+            span = block * size, rows_here
+            fill(operation, bases, (tile, other), pitch, tops, cell, span, call)
+            slice_ = cell[0] * grid[2] + cell[1]
+            mine = advance(of_slices, SHIFT * all_slices + slice_)
+            here = advance(state, block * all_slices + slice_)
+            for i in range(0, high, strip):
+                degrees = degrees_of(operation, bases, cell, i, axes, like)
+                scope = numbers, heat_for(operation, degrees, like)
+                column, top = (advance(tile, i), advance(other, i)), load_like(tops, i, group)
+                by = narrow(_load_state(mine, i, group, low - i, high - i), like)
+                top = _shift(operation, column[0], pitch, rows_here, by, top)
+                nowhere = column[0], pitch
+                found = reduce_strip(
+                    operation, column, pitch, rows_here, top, scope, False, nowhere
+                )
+                keep_states(here, per_slice * all_slices, i, found, low - i, high - i)
+
+    return kernel_of(reduce_columns, f"reduce-columns-{operation.name}", SPLIT_OPERANDS)
+
+
+@formula
+def keep_states(state: Value, part: Value, i: Value, found: Any, first: Any, last: Any) -> None:
+    """Write the states of the slices `first` to `last` - 1 of a strip."""
+    for number, value in enumerate(found):
+        store_part(state, part * number + i, value, first, last)
+
+
+@device
+def _keep_strip(
+    operation: Any, column: Any, pitch: Any, length: Any, k: Any, factor: Any, scope: Any
+) -> None:
+    """Replace the elements of a strip by what is kept of them, times `factor`."""
+    numbers, heat = scope
+    group = lanes(column)
+    frame = window(k, numbers, heat)
+    for j in range(length):
+        x = load_like(column, j * pitch, group)
+        store(column, j * pitch, kept_alone(operation, x, numbers, frame, heat) * factor)
+
+
+def _write_columns(operation: Operation) -> Any:
+    def write_columns(
+        source,
+        target,
+        second,
+        mask,
+        temperature,
+        summary_,
+        slices,
+        blocks,
+        geometry,
+        scratch,
+        first,
+        last,
+    ):
+        """Write the results of the tasks `first` to `last` - 1."""
+        bases = bases_of(source, target, second, mask, temperature, summary_)
+        like = computed_like(bases[0])
+        numbers = exponential.numbers(like)
+        length, streaming, width, options, _, axes, dims = described(geometry)
+        call, size = (axes, dims, options), block_length(like)
+        tile, pitch = tile_in(scratch, like, width)
+        other = tile_after(tile, pitch, size, inputs_of(operation))
+        tops, notes = workspace(like, GROUP_BYTES), notes_for(operation, like, GROUP_BYTES)
+        state, of_slices = pointer(blocks), pointer(slices)
+        step_out = strides_of(dims, TARGET)[0]
+        grid = grid_of(axes, width, bases[TARGET], step_out, streaming)
+        per_slice, all_slices = blocks.shape[1], blocks.shape[2]
+        group, strip = lanes(like), lane_count(like)
+        for task in range(first, last):
+            block = task % per_slice
+            cell = cell_of(task // per_slice, grid)
+            low, high = cell[2], cell[3]
+            if low >= high:
+                continue
+            rows_here = min(size, length - block * size)
+            span = block * size, rows_here
+            fill(operation, bases, (tile, other), pitch, tops, cell, span, call)
+            slice_ = cell[0] * grid[2] + cell[1]
+            mine = advance(of_slices, slice_)
+            here = advance(state, (EXPONENT * per_slice + block) * all_slices + slice_)
+            for i in range(0, high, strip):
+                bounds = low - i, high - i
+                degrees = degrees_of(operation, bases, cell, i, axes, like)
+                scope = numbers, heat_for(operation, degrees, like)
+                by = _load_state(mine, SHIFT * all_slices + i, group, *bounds)
+                slice_k = _load_state(mine, SLICE_EXPONENT * all_slices + i, group, *bounds)
+                upper = _load_state(mine, FIRST * all_slices + i, group, *bounds)
+                lower = _load_state(mine, SECOND_ONE * all_slices + i, group, *bounds)
+                k = _load_state(here, i, group, *bounds)
+                found = narrow(upper, like), narrow(lower, like)
+                column = advance(tile, i)
+                _shift(operation, column, pitch, rows_here, narrow(by, like), group)
+                if keeps(operation):
+                    share = shares(operation, k, slice_k, found)
+                    found = share[1], share[2]
+                    narrow_k = narrow(k, like)
+                    _keep_strip(operation, column, pitch, rows_here, narrow_k, share[0], scope)
+                note(notes, i, found, cool_for(operation, degrees, like))
+            empty(operation, bases, (tile, other), pitch, notes, cell, span, call, grid[4])
+        if streaming:
+            stream_fence(bases[TARGET])
+
+    return kernel_of(write_columns, f"write-columns-{operation.name}", SPLIT_OPERANDS)
+
+
+columns = functools.cache(_columns)
+reduce_columns = functools.cache(_reduce_columns)
+write_columns = functools.cache(_write_columns)

@@ -1,0 +1,132 @@
+"""Numbers in memory and in computation: loads and stores that convert.
+
+Kernels compute in float32 or float64.  Arrays hold either, or one of the two halves, float16
+and bfloat16, which Numba does not know: they come as uint16 and int16, and their
+dtype says what they mean.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+from numba.core import types
+
+from fastsoftmax.kernels.memory import load_kind, load_part_kind, store, store_part, stream
+from fastsoftmax.kernels.values import Value, Vec, emit, formula, llvm_type
+from fastsoftmax.kernels.vectors import bits_constant
+
+HALF, BFLOAT = types.uint16, types.int16
+"""How kernels see arrays of float16 and of bfloat16."""
+
+
+@formula
+def computed_like(address: Value) -> Value:
+    """An address without a place, of the dtype that elements at `address` are computed in."""
+    kind = types.CPointer(_computed_dtype(address.dtype))
+    return emit(kind, lambda _builder, _: ir.Constant(llvm_type(kind), None), address)
+
+
+@formula
+def is_computed(address: Value) -> bool:
+    """Whether elements at `address` are computed in the dtype that they have."""
+    return bool(_computed_dtype(address.dtype) == address.dtype)
+
+
+@formula
+def as_computed(address: Value, like: Value) -> Value:
+    """The same address, typed like `like`; for addresses that `is_computed`."""
+    return emit(like.type, lambda builder, p: builder.bitcast(p, llvm_type(like.type)), address)
+
+
+def _computed_dtype(dtype: Any) -> Any:
+    return types.float32 if dtype in {HALF, BFLOAT} else dtype
+
+
+@formula
+def fetch(address: Value, index: Any, like: Value) -> Value:
+    """The numbers from element `index` on, a value of the type of `like`."""
+    return _computed(load_kind(address, index, _with(like.type, address.dtype)), like)
+
+
+@formula
+def fetch_part(
+    address: Value, index: Any, like: Value, first: Any, last: Any, fill: float
+) -> Value:
+    """`fetch` of the elements `first` to `last` - 1 only, `fill` (halves: 0) elsewhere."""
+    kind = _with(like.type, address.dtype)
+    if address.dtype in {HALF, BFLOAT}:
+        fill = 0
+    return _computed(load_part_kind(address, index, kind, first, last, fill), like)
+
+
+@formula
+def put(address: Value, index: Any, value: Value) -> None:
+    """Write numbers from element `index` on."""
+    store(address, index, _stored(address, value))
+
+
+@formula
+def put_part(address: Value, index: Any, value: Value, first: Any, last: Any) -> None:
+    """`put` of the elements `first` to `last` - 1 only."""
+    store_part(address, index, _stored(address, value), first, last)
+
+
+@formula
+def put_past_caches(address: Value, index: Any, value: Value) -> None:
+    """`put` by `memory.stream`."""
+    stream(address, index, _stored(address, value))
+
+
+def _with(kind: Any, dtype: Any) -> Any:
+    """`kind`, a vector or number, of another dtype."""
+    return Vec(dtype, kind.count) if isinstance(kind, Vec) else dtype
+
+
+def _computed(stored: Value, like: Value) -> Value:
+    """Numbers as they are stored, in the type of `like`."""
+    if stored.dtype not in {HALF, BFLOAT}:
+        return stored
+    single = llvm_type(like.type)
+
+    def from_half(builder: ir.IRBuilder, a: Any) -> Any:
+        half = _llvm_like(a.type, ir.HalfType())
+        return builder.fpext(builder.bitcast(a, half), single)
+
+    def from_bfloat(builder: ir.IRBuilder, a: Any) -> Any:
+        # The upper half of a float32.
+        bits = _llvm_like(a.type, ir.IntType(32))
+        return builder.bitcast(builder.shl(builder.zext(a, bits), bits_constant(bits, 16)), single)
+
+    return emit(like.type, from_half if stored.dtype == HALF else from_bfloat, stored)
+
+
+def _stored(address: Value, value: Value) -> Value:
+    """Computed numbers as elements at `address`, rounded to nearest."""
+    if address.dtype not in {HALF, BFLOAT}:
+        return value
+    kind = _with(value.type, address.dtype)
+    to = llvm_type(kind)
+
+    def to_half(builder: ir.IRBuilder, a: Any) -> Any:
+        half = _llvm_like(a.type, ir.HalfType())
+        return builder.bitcast(builder.fptrunc(a, half), to)
+
+    def to_bfloat(builder: ir.IRBuilder, a: Any) -> Any:
+        bits = _llvm_like(a.type, ir.IntType(32))
+        code = builder.bitcast(a, bits)
+        upper = builder.lshr(code, bits_constant(bits, 16))
+        # Half of the last place, less one unless the last bit is set: ties go to even.
+        odd = builder.and_(upper, bits_constant(bits, 1))
+        up = builder.add(code, builder.add(odd, bits_constant(bits, 0x7FFF)))
+        quiet = builder.or_(upper, bits_constant(bits, 0x40))  # a NaN that stays one
+        is_nan = builder.fcmp_unordered("uno", a, a)
+        rounded = builder.select(is_nan, quiet, builder.lshr(up, bits_constant(bits, 16)))
+        return builder.trunc(rounded, to)
+
+    return emit(kind, to_half if address.dtype == HALF else to_bfloat, value)
+
+
+def _llvm_like(given: Any, element: Any) -> Any:
+    """The LLVM type `element`, as many as the LLVM type `given` has."""
+    return ir.VectorType(element, given.count) if isinstance(given, ir.VectorType) else element

@@ -1,0 +1,51 @@
+"""How kernels get their operands: all of them, or the two that plain calls have."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastsoftmax._jit import device, kernel_of
+from fastsoftmax.kernels.memory import pointer, pointer_like, workspace_double
+from fastsoftmax.kernels.operations import RESULTS
+from fastsoftmax.kernels.strides import described
+
+OPERANDS = ("source", "target", "source", "bytes", "doubles", "doubles")
+SPLIT_OPERANDS = (*OPERANDS, "slices", "blocks")
+
+
+@device
+def bases_of(source, target, second, mask, temperature, summary_):
+    """The addresses of all operands, in the order of kernels/strides.py."""
+    return (
+        pointer(source),
+        pointer(target),
+        pointer(second),
+        pointer(mask),
+        pointer(temperature),
+        pointer(summary_),
+    )
+
+
+def kernel_over(body: Any, name: str, *, bare: bool) -> Any:
+    """The kernel of ``body(bases, options, geometry, scratch, first, last)``.
+
+    A `bare` one is for calls without mask, temperature and summary: two operands are faster
+    to hand over, and what is for the others is gone from the machine code.
+    """
+    if not bare:
+
+        def run(
+            source, target, second, mask, temperature, summary_, geometry, scratch, first, last
+        ):
+            bases = bases_of(source, target, second, mask, temperature, summary_)
+            body(bases, described(geometry)[3], geometry, scratch, first, last)
+
+        return kernel_of(run, name, OPERANDS)
+
+    def run_bare(source, target, geometry, scratch, first, last):
+        x, nothing = pointer(source), pointer(scratch)
+        numbers = pointer_like(scratch, workspace_double(x, 8))
+        bases = x, pointer(target), x, nothing, numbers, numbers
+        body(bases, RESULTS, geometry, scratch, first, last)
+
+    return kernel_of(run_bare, f"bare-{name}", OPERANDS[:2])

@@ -1,0 +1,351 @@
+r"""The functions of the family, as what layouts need to know of them.
+
+An operation sees a slice three times, a vector at a time: it *prepares* each element,
+*consumes* it into running sums, and, when the sums have become two *coefficients* of the
+slice (kernels/outcomes.py), makes of each element its *result*.  With x the elements of the
+first input and g those of the second,
+
+=============  =================================  ====================  =======================
+operation      sums                               coefficients          result
+=============  =================================  ====================  =======================
+SOFTMAX        exp(x)                             1 / sum, high, low    exp(x) * (high + low)
+LOGS           exp(x), x not the max; ties        max, log of the rest  (x - max) - log
+BACKWARD       x g                                sum, high and low     x * (g - sum)
+LOG_BACKWARD   g                                  sum, high and low     g - exp(x) * sum
+=============  =================================  ====================  =======================
+
+A sixth operation is a line in this table and a branch in the formulas below.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from numba.core import types
+
+from fastsoftmax.kernels.exponential import (
+    Heat,
+    Numbers,
+    Window,
+    constant,
+    heat_of,
+    reduce_argument,
+    rounded,
+    term,
+)
+from fastsoftmax.kernels.sums import (
+    Total,
+    add,
+    fold,
+    join,
+    parts_of,
+    single,
+    single_total,
+    start,
+    total,
+)
+from fastsoftmax.kernels.values import Static, Value, as_type, formula
+from fastsoftmax.kernels.vectors import (
+    choose,
+    double,
+    equal,
+    fma,
+    keep_first,
+    power_of_two,
+    smallest,
+    splat,
+)
+
+NEGATIVE_INFINITY = float("-inf")
+
+MASKED, NEGATED, RESULTS, SUMMARY_WANTED = 1, 2, 4, 8
+"""What is asked for besides: there is a mask; the input counts negative; results are to be
+written; so is the summary of each slice."""
+
+
+@dataclass(frozen=True, eq=False)
+class Operation(Static):
+    """A function of the family."""
+
+    name: str
+    hidden: float
+    """What stands for elements that a mask leaves out."""
+    hidden_result: float
+    inputs: int = 1
+    has_frame: bool = True
+    """Whether exponentials are taken, for which the max of the slice is needed."""
+    keeps: bool = False
+    """Whether its results are made of exponentials, kept in place of the elements."""
+    tempered: bool = False
+    """Whether exponents are divided by a temperature."""
+
+
+SOFTMAX = Operation("softmax", NEGATIVE_INFINITY, 0.0, keeps=True)
+LOGS = Operation("logs", NEGATIVE_INFINITY, NEGATIVE_INFINITY)
+BACKWARD = Operation("backward", 0.0, 0.0, inputs=2, has_frame=False)
+LOG_BACKWARD = Operation("log_backward", NEGATIVE_INFINITY, 0.0, inputs=2, keeps=True)
+COPY = Operation("copy", 0.0, 0.0, has_frame=False)
+"""The result is what was kept."""
+TEMPERED_SOFTMAX = Operation("tempered_softmax", NEGATIVE_INFINITY, 0.0, keeps=True, tempered=True)
+TEMPERED_LOGS = Operation("tempered_logs", NEGATIVE_INFINITY, NEGATIVE_INFINITY, tempered=True)
+
+_SOFTMAXES = (SOFTMAX, TEMPERED_SOFTMAX)
+_LOGS = (LOGS, TEMPERED_LOGS)
+
+Sums = Any
+"""Running sums of an operation; a tuple of values."""
+
+
+@formula
+def inputs_of(operation: Operation) -> int:
+    """The number of inputs."""
+    return operation.inputs
+
+
+@formula
+def has_frame(operation: Operation) -> bool:
+    """Whether it takes exponentials."""
+    return operation.has_frame
+
+
+@formula
+def keeps(operation: Operation) -> bool:
+    """Whether elements are replaced by their exponentials."""
+    return operation.keeps
+
+
+@formula
+def kept_of(operation: Operation, x: Value, kept: Value) -> Value:
+    """Where results find what was kept: in place of the elements, or the elements."""
+    return kept if operation.keeps else x
+
+
+@formula
+def counts_ties(operation: Operation) -> bool:
+    """Whether sums are of elements below the max, and those equal to it are counted."""
+    return operation in _LOGS
+
+
+@formula
+def hidden(operation: Operation, like: Value) -> Value:
+    """What stands for a hidden element of the first input."""
+    return _number_like(operation.hidden, like)
+
+
+@formula
+def hidden_result(operation: Operation, like: Value) -> Value:
+    """The result of a hidden element."""
+    return _number_like(operation.hidden_result, like)
+
+
+def _number_like(number: float, like: Value) -> Value:
+    """A number in the dtype of the address `like`."""
+    return as_type(number, like.dtype, like.builder)
+
+
+@formula
+def uses_temperature(operation: Operation) -> bool:
+    """Whether the temperature makes a difference."""
+    return operation not in {SOFTMAX, LOGS}
+
+
+@formula
+def heat_for(operation: Operation, temperature: Value, like: Value) -> Heat:
+    """The numbers of the temperature, in float64, of slices; None if there is none."""
+    return heat_of(temperature, like) if operation.tempered else None
+
+
+@formula
+def cool_for(operation: Operation, temperature: Value, like: Value) -> Any:
+    """1 / T in two parts, where results want it."""
+    if operation in {TEMPERED_LOGS, BACKWARD, LOG_BACKWARD}:
+        return heat_of(temperature, like)[3:]
+    return None
+
+
+@formula
+def shift_of(operation: Operation, top: Value, like: Value) -> Value:
+    """What slices with the maximum `top` are shifted by if it is too large, in float64."""
+    return smallest(top, LARGEST[like.dtype]) if operation in _LOGS else top
+
+
+@formula
+def shifted(operation: Operation, x: Value, by: Any) -> Value:
+    """An element less `by`.
+
+    Differences from a maximum beyond the limit are exact wherever the term does not vanish.
+    An infinite maximum makes NaN of what has to be NaN, but logarithms count it as finite:
+    log-sum-exp is infinite then, unless there is a NaN besides.
+    """
+    return (smallest(x, LARGEST[x.dtype]) if operation in _LOGS else x) - by
+
+
+LARGEST = {types.float32: 3.4028234663852886e38, types.float64: 1.7976931348623157e308}
+"""The largest finite numbers."""
+
+
+# --- Sums -----------------------------------------------------------------------------
+
+
+def _nothing(like: Value) -> Total:
+    zeros = splat(0.0, double(like))
+    return zeros if like.dtype == types.float32 else (zeros, zeros)
+
+
+def _product(a: Value, b: Value) -> Total:
+    """a * b, exact."""
+    if a.dtype == types.float32:
+        return double(a) * double(b)
+    high = a * b
+    return high, fma(a, b, -high)
+
+
+def _number(a: Value) -> Total:
+    return double(a) if a.dtype == types.float32 else (a, splat(0.0, a))
+
+
+@formula
+def begin(operation: Operation, like: Value) -> Sums:
+    """Empty sums, one in each element of a vector like `like`."""
+    if operation in _SOFTMAXES:
+        return start(like)
+    return (_nothing(like), splat(0.0, like)) if operation in _LOGS else (_nothing(like),)
+
+
+@formula
+def prepare(
+    operation: Operation, x: Value, top: Any, numbers: Numbers, frame: Window, heat: Heat
+) -> Any:
+    """What `consume` needs of the elements `x` of slices with the max `top`."""
+    if not operation.has_frame:
+        return (x,)
+    if operation not in _LOGS:
+        return reduce_argument(x, numbers, frame, heat)
+    is_top = equal(x, top)
+    below = choose(is_top, splat(NEGATIVE_INFINITY, x), x)
+    ties = choose(is_top, splat(1.0, x), splat(0.0, x))
+    return *reduce_argument(below, numbers, frame, heat), ties
+
+
+@formula
+def consume(
+    operation: Operation, sums: Sums, prepared: Any, g: Any, numbers: Numbers, back: Any
+) -> Any:
+    """``(sums, kept)``: the sums with these elements, and what is kept of them.
+
+    `back` is what takes kept exponentials out of their frame.
+    """
+    if operation in _SOFTMAXES:
+        parts = term(prepared, numbers)
+        return add(sums, parts), rounded(parts)
+    if operation in _LOGS:
+        *argument, ties = prepared
+        total_, count = sums
+        parts = term(tuple(argument), numbers)
+        return (join(total_, single_total(parts)), count + ties), ties
+    (total_,) = sums
+    if operation is BACKWARD:
+        return (join(total_, _product(prepared[0], g)),), prepared[0]
+    return (join(total_, _number(g)),), rounded(term(prepared, numbers)) * back
+
+
+@formula
+def kept_alone(
+    operation: Operation, x: Value, numbers: Numbers, frame: Window, heat: Heat
+) -> Value:
+    """The exponentials that are kept of the elements `x`, in their frame."""
+    return rounded(term(reduce_argument(x, numbers, frame, heat), numbers))
+
+
+@formula
+def keep_sums(operation: Operation, new: Sums, count: Value, old: Sums) -> Sums:
+    """The sums `new` in the first `count` lanes, `old` in the others."""
+    if isinstance(new, Value):
+        return keep_first(new, count, old)
+    return tuple(keep_sums(operation, a, count, b) for a, b in zip(new, old, strict=True))
+
+
+@formula
+def totals(operation: Operation, sums: Sums, one_lane: bool) -> Any:
+    """``(total, ties)`` of each lane."""
+    if operation in _SOFTMAXES:
+        if one_lane:
+            return single(sums), splat(0.0, sums[0])
+        return total(sums), splat(0.0, sums[0])
+    if operation in _LOGS:
+        return sums
+    (total_,) = sums
+    return total_, splat(0.0, total_ if isinstance(total_, Value) else total_[0])
+
+
+@formula
+def join_totals(a: Any, b: Any) -> Any:
+    """``(total, ties)`` of two lanes together."""
+    return join(a[0], b[0]), a[1] + b[1]
+
+
+@formula
+def parts(found: Any) -> tuple[Value, Value, Value]:
+    """``(high, low, ties)`` of ``(total, ties)``, in float64."""
+    total_, ties = found
+    if isinstance(total_, Value):
+        high, low = parts_of(total_)
+    else:
+        high, low = (double(part) for part in total_)
+    return high, low, double(ties)
+
+
+@formula
+def folded(found: Any) -> tuple[Value, Value, Value]:
+    """`parts` of all lanes of a vector together, as scalars."""
+    total_, ties = found
+    return parts((fold(total_), fold(ties)))
+
+
+# --- Results --------------------------------------------------------------------------
+
+
+@formula
+def back_of(operation: Operation, k: Value) -> Value:
+    """What takes exponentials out of the frame with exponent `k`: 2**(k - B).
+
+    1 for operations that divide by a sum in the same frame.
+    """
+    if operation is not LOG_BACKWARD:
+        return splat(1.0, k)
+    # `exponent` is the field of 2**B: that less B is the exponent bias, as power_of_two wants.
+    bias = constant(k, "bias")
+    origin = constant(k, "magic") + (constant(k, "exponent") - bias)
+    return power_of_two(origin + (k - bias))
+
+
+@formula
+def result(operation: Operation, x: Value, g: Any, coefficients: Any, cool: Any) -> Value:
+    """The results of elements, of which `x` was kept.
+
+    `cool` is 1 / T in two parts, None for no temperature.
+    """
+    if operation is COPY:
+        return x
+    first, second = coefficients
+    if operation in _SOFTMAXES:
+        return fma(x, first, x * second)
+    if operation in _LOGS:
+        distance = x - first
+        if cool is None:
+            return distance - second
+        found = fma(distance, cool[0], fma(distance, cool[1], -second))
+        nothing = splat(NEGATIVE_INFINITY, distance)
+        return choose(equal(distance, nothing), nothing, found)
+    if operation is BACKWARD:
+        # With what the difference and x / T lose: four roundings one after the other could
+        # come to 4.2 ULP of the larger term.
+        difference = g - first
+        share = difference - g
+        lost = ((g - (difference - share)) - (first + share)) - second
+        factor = x * cool[0]
+        factor_lost = fma(x, cool[0], -factor) + x * cool[1]
+        return fma(difference, factor, fma(difference, factor_lost, lost * factor))
+    found = fma(-x, first, fma(-x, second, g))
+    return fma(found, cool[0], found * cool[1])

@@ -1,0 +1,211 @@
+"""Softmax of slices whose elements are neighbours in memory (or are made so), one at a time.
+
+For slices of more than `sums.SINGLE` elements, float32 or float64 as they stand: no mask, no
+temperature.  The loop over a row is in kernels/sweep.py.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastsoftmax._jit import device, kernel
+from fastsoftmax.kernels import exponential
+from fastsoftmax.kernels.groups import ROW_BYTES, largest_of, shift
+from fastsoftmax.kernels.memory import (
+    LINE_BYTES,
+    advance,
+    elements_before_line,
+    line_count,
+    pointer,
+    pointer_like,
+    prefetch_to_write,
+    stream_fence,
+    workspace,
+    workspace_double,
+)
+from fastsoftmax.kernels.operations import SOFTMAX
+from fastsoftmax.kernels.outcomes import (
+    EXPONENT,
+    PARTS,
+    coefficients,
+    frame_of,
+    keep_state,
+    largest_top,
+    merged,
+    needs_shift,
+    share_of,
+)
+from fastsoftmax.kernels.strides import (
+    SOURCE,
+    TARGET,
+    described,
+    gather,
+    is_row,
+    scatter,
+    slice_at,
+)
+from fastsoftmax.kernels.sums import LANES_BYTES, block_length, lane_count
+from fastsoftmax.kernels.sweep import divide_lead, divide_rest, exponentials, scale, sweep
+from fastsoftmax.kernels.values import Value, formula
+from fastsoftmax.kernels.vectors import double, narrow
+
+# Blocks of a row at the most, so that the terms of two rows stay in the second-level cache.
+MOST_BLOCKS = 32
+_STATE_BYTES = PARTS * 8 * MOST_BLOCKS
+_SHARES_BYTES = 2 * 8 * MOST_BLOCKS
+
+
+@device
+def _block(x: Any, start: Any, count: Any, dims: Any, direct: Any, buffer: Any) -> Any:
+    """The address of a block of the slice at `x`: where it stands, or gathered."""
+    if direct:
+        return advance(x, start)
+    gather(buffer, x, start, count, dims, SOURCE, False)
+    return buffer
+
+
+@device
+def _reduce_shifted(
+    x: Any,
+    length: Any,
+    dims: Any,
+    direct: Any,
+    by: Any,
+    buffer: Any,
+    terms: Any,
+    state: Any,
+    numbers: Any,
+) -> None:
+    """Write the terms and state of the blocks of a row, shifted by its maximum.
+
+    Differences from a maximum beyond the limit are exact wherever the term does not vanish,
+    and an infinite maximum makes NaN of what has to be NaN.
+    """
+    size = block_length(x)
+    for start_ in range(0, length, size):
+        count = min(size, length - start_)
+        shift(SOFTMAX, _block(x, start_, count, dims, direct, buffer), count, by, buffer)
+        top = largest_of(buffer, count)
+        frame, k = frame_of(top, x, numbers, None)
+        high, low = exponentials(buffer, frame, advance(terms, start_), count, numbers)
+        _keep(state, start_ // size, top, k, high, low)
+
+
+@device
+def _keep(state: Any, block: Any, top: Any, k: Any, high: Any, low: Any) -> None:
+    keep_state(advance(state, block), MOST_BLOCKS, (double(top), double(k), high, low, 0.0))
+
+
+@device
+def _share_out(state: Any, shares: Any, k: Any, quotient: Any, terms: Any, length: Any) -> None:
+    """Write each block's quotient to `shares`; scale the terms of those that are far off."""
+    size = block_length(terms)
+    for start_ in range(0, length, size):
+        block = start_ // size
+        factor, high, low = share_of(state[EXPONENT * MOST_BLOCKS + block], k, quotient)
+        shares[2 * block], shares[2 * block + 1] = high, low
+        if factor != factor / factor:  # not 1
+            scale(advance(terms, start_), min(size, length - start_), factor)
+
+
+@formula
+def _room(like: Value, length: Value) -> Value:
+    """Elements that the terms of a row take, with a line before them and a group after."""
+    return length + (lane_count(like) + 2 * line_count(like))
+
+
+def scratch_bytes(length: int, itemsize: int) -> int:
+    """The scratch memory that `rows` takes."""
+    return 2 * (length * itemsize + LANES_BYTES + 2 * LINE_BYTES) + 2 * LINE_BYTES
+
+
+@kernel("source", "target")
+def rows(source: Any, target: Any, geometry: Any, scratch: Any, first: Any, last: Any) -> None:
+    """Softmax of the slices `first` to `last` - 1, of at most `MOST_BLOCKS` blocks each."""
+    x_base, out_base = pointer(source), pointer(target)
+    numbers = exponential.numbers(x_base)
+    setting = x_base, numbers, None
+    length, streaming, _, _, _, batch, dims = described(geometry)
+    x_direct, out_direct = is_row(dims, SOURCE), is_row(dims, TARGET)
+    streaming = streaming and out_direct
+    size = block_length(x_base)
+    blocks = (length + size - 1) // size
+
+    terms = advance(pointer_like(scratch, x_base), line_count(x_base))
+    terms = advance(terms, elements_before_line(terms))
+    above = advance(terms, _room(x_base, length))
+    staged, spare = workspace(x_base, ROW_BYTES), workspace(x_base, ROW_BYTES)
+    results = workspace(x_base, ROW_BYTES)
+    state = workspace_double(x_base, _STATE_BYTES)
+    shares = workspace(x_base, _SHARES_BYTES)
+
+    x = slice_at(x_base, first, batch, SOURCE)
+    x = _block(x, 0, min(size, length), dims, x_direct, staged)
+    top = largest_of(x, min(size, length))
+    for row in range(first, last):
+        x_row = slice_at(x_base, row, batch, SOURCE)
+        out_row = slice_at(out_base, max(row - 1, first), batch, TARGET)
+        for block in range(blocks):
+            begin = block * size
+            count = min(size, length - begin)
+            frame, k = frame_of(top, x, numbers, None)
+            below, below_count = x, count
+            if block + 1 < blocks:
+                below_count = min(size, length - begin - size)
+                below = _block(x_row, begin + size, below_count, dims, x_direct, spare)
+            elif row + 1 < last:
+                below_count = min(size, length)
+                below = slice_at(x_base, row + 1, batch, SOURCE)
+                below = _block(below, 0, below_count, dims, x_direct, spare)
+            out, lead, writes = results, 0, row > first
+            if writes and out_direct:
+                out = advance(out_row, begin)
+                if streaming:
+                    lead = min(elements_before_line(out), count)
+                    # Lines that two blocks share are written twice, through the caches.
+                    prefetch_to_write(out, 0)
+                    prefetch_to_write(out, count - 1)
+            quotient = shares[2 * block], shares[2 * block + 1]
+            high, low, next_top = sweep(
+                x,
+                frame,
+                advance(terms, begin),
+                count,
+                below,
+                below_count,
+                advance(above, begin),
+                quotient,
+                out,
+                lead,
+                streaming and writes,
+                numbers,
+            )
+            _keep(state, block, top, k, high, low)
+            if writes:
+                divide_lead(advance(above, begin), lead, quotient, out)
+                if not out_direct:
+                    scatter(results, out_row, begin, count, dims)
+            x, top = below, next_top
+            staged, spare = spare, staged
+        row_top = largest_top(state, blocks)
+        if needs_shift(SOFTMAX, row_top, x_base, numbers, None):
+            by = narrow(row_top, x_base)
+            _reduce_shifted(x_row, length, dims, x_direct, by, results, terms, state, numbers)
+        whole = merged(SOFTMAX, state, MOST_BLOCKS, 1, blocks, setting)
+        quotient = coefficients(SOFTMAX, whole, row_top, x_base, numbers, None, False)
+        if blocks == 1:
+            shares[0], shares[1] = quotient
+        else:
+            _share_out(state, shares, whole[EXPONENT], quotient, terms, length)
+        terms, above = above, terms
+    out_row = slice_at(out_base, last - 1, batch, TARGET)
+    for block in range(blocks):
+        begin = block * size
+        count = min(size, length - begin)
+        quotient = shares[2 * block], shares[2 * block + 1]
+        out = advance(out_row, begin) if out_direct else results
+        divide_rest(advance(above, begin), 0, count, quotient, out, False)
+        if not out_direct:
+            scatter(results, out_row, begin, count, dims)
+    if streaming:
+        stream_fence(out_base)

@@ -1,0 +1,221 @@
+"""Slices side by side: each element of a vector belongs to a slice of its own.
+
+A *tile* holds the slices of a group as columns: element j of its slices is row j, `pitch`
+elements after row j - 1.  `narrow` and `columns` differ in how a tile is filled and emptied;
+what happens to it in between is here, for the slices of one *strip* at a time: as many as
+there are lanes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastsoftmax._jit import device
+from fastsoftmax.kernels.exponential import exponent_of, window
+from fastsoftmax.kernels.memory import (
+    line_count,
+    load_like,
+    prefetch,
+    store,
+    workspace_double,
+)
+from fastsoftmax.kernels.operations import (
+    Operation,
+    back_of,
+    begin,
+    consume,
+    has_frame,
+    join_totals,
+    parts,
+    prepare,
+    shift_of,
+    shifted,
+    totals,
+)
+from fastsoftmax.kernels.outcomes import coefficients, framed_top, needs_shift
+from fastsoftmax.kernels.sums import lane_count, lanes
+from fastsoftmax.kernels.values import Value, formula
+from fastsoftmax.kernels.vectors import any_of, choose, double, narrow
+
+# The sums of all lanes: up to three float64 for each element of each lane.
+_TOTALS_BYTES = 3 * 8 * 32 * 32
+
+
+@device
+def settle(operation: Any, tile: Any, pitch: Any, length: Any, top: Any, scope: Any) -> Any:
+    """Shift, in place, the slices whose maximum is too large; returns the maxima then."""
+    numbers, heat = scope
+    if has_frame(operation):
+        large = needs_shift(operation, top, top, numbers, heat)
+        if any_of(large):
+            nothing = lanes(tile)
+            by = choose(large, narrow(shift_of(operation, double(top), tile), tile), nothing)
+            for j in range(length):
+                x = load_like(tile, j * pitch, by)
+                store(tile, j * pitch, choose(large, shifted(operation, x, by), x))
+            return choose(large, nothing, top)
+    return top
+
+
+@formula
+def _loaded(operation: Operation, tile: Value, index: Any, like: Value) -> Any:
+    """The second input, if there is one."""
+    return load_like(tile, index, like) if operation.inputs == 2 else None
+
+
+@formula
+def _leave(operation: Operation, tile: Value, index: Any, kept: Value) -> None:
+    if operation.keeps:
+        store(tile, index, kept)
+
+
+@device
+def _lane(
+    operation: Any,
+    tiles: Any,
+    pitch: Any,
+    span: Any,
+    top: Any,
+    scope: Any,
+    frame: Any,
+    back: Any,
+    ahead: Any,
+) -> Any:
+    """The sums of the elements ``range(*span)``, replaced by what is kept of them.
+
+    The argument of an element is reduced while the polynomial of the one before is
+    evaluated, as in `sweep`; and meanwhile what will be packed next, rows ``ahead[1]``
+    elements apart at ``ahead[0]``, is asked for.
+    """
+    tile, other = tiles
+    first, length, step = span
+    numbers, heat = scope
+    group = lanes(tile)
+    sums = begin(operation, group)
+    x = load_like(tile, first * pitch, group)
+    prepared = prepare(operation, x, top, numbers, frame, heat)
+    for j in range(first, length, step):
+        fetch(ahead[0], j * ahead[1])
+        g = _loaded(operation, other, j * pitch, group)
+        sums, kept = consume(operation, sums, prepared, g, numbers, back)
+        x = load_like(tile, (j + step) * pitch, group)
+        prepared = prepare(operation, x, top, numbers, frame, heat)
+        _leave(operation, tile, j * pitch, kept)
+    return sums
+
+
+@formula
+def fetch(x: Value, j: Value) -> None:
+    """Ask for the cache lines of the strip at element `j`."""
+    for i in range(0, lane_count(x), line_count(x)):
+        prefetch(x, j + i)
+
+
+@formula
+def _flat(found: Any) -> tuple[Value, ...]:
+    total_, ties = found
+    return (*(total_ if isinstance(total_, tuple) else (total_,)), double(ties))
+
+
+@formula
+def _store_totals(memory: Value, index: Any, found: Any) -> None:
+    values = _flat(found)
+    for i, value in enumerate(values):
+        store(memory, (index * len(values) + i) * value.count, value)
+
+
+@formula
+def _load_totals(memory: Value, index: Any, like: Any) -> Any:
+    values = _flat(like)
+    loaded = [
+        load_like(memory, (index * len(values) + i) * value.count, value)
+        for i, value in enumerate(values)
+    ]
+    return (tuple(loaded[:-1]) if len(loaded) > 2 else loaded[0]), loaded[-1]
+
+
+@device
+def _many_lanes(
+    operation: Any,
+    tiles: Any,
+    pitch: Any,
+    length: Any,
+    top: Any,
+    scope: Any,
+    frame: Any,
+    back: Any,
+    ahead: Any,
+) -> Any:
+    """``(high, low, ties)`` of the elements, one block at most, summed in lanes."""
+    memory = workspace_double(tiles[0], _TOTALS_BYTES)
+    count = lane_count(tiles[0])
+    for lane in range(count):
+        span = lane, length, count
+        sums = _lane(operation, tiles, pitch, span, top, scope, frame, back, ahead)
+        result = totals(operation, sums, False)
+        _store_totals(memory, lane, result)
+    result = totals(operation, begin(operation, lanes(tiles[0])), False)
+    while count > 1:
+        count //= 2
+        for lane in range(count):
+            lower = _load_totals(memory, lane, result)
+            upper = _load_totals(memory, lane + count, result)
+            _store_totals(memory, lane, join_totals(lower, upper))
+    return parts(_load_totals(memory, 0, result))
+
+
+@device
+def _one_lane(
+    operation: Any,
+    tiles: Any,
+    pitch: Any,
+    length: Any,
+    top: Any,
+    scope: Any,
+    frame: Any,
+    back: Any,
+    ahead: Any,
+) -> Any:
+    """``(high, low, ties)`` of slices of at most `SINGLE` elements."""
+    span = 0, length, 1
+    sums = _lane(operation, tiles, pitch, span, top, scope, frame, back, ahead)
+    return parts(totals(operation, sums, True))
+
+
+@device
+def reduce_strip(
+    operation: Any,
+    tiles: Any,
+    pitch: Any,
+    length: Any,
+    top: Any,
+    scope: Any,
+    short: Any,
+    ahead: Any,
+) -> Any:
+    """The states of the slices of a strip, at most a block of them, all parts in float64.
+
+    Elements are replaced by what the operation keeps of them.  Rows after the last one are
+    read, though they do not count: as many as there are lanes.  `short` slices, of at most
+    `SINGLE` elements, have one lane.
+    """
+    numbers, heat = scope
+    top = framed_top(operation, top)
+    k = exponent_of(top, numbers, heat)
+    frame, back = window(k, numbers, heat), back_of(operation, k)
+    if short:
+        found = _one_lane(operation, tiles, pitch, length, top, scope, frame, back, ahead)
+    else:
+        found = _many_lanes(operation, tiles, pitch, length, top, scope, frame, back, ahead)
+    return double(top), double(k), found[0], found[1], found[2]
+
+
+@device
+def strip_coefficients(
+    operation: Any, state: Any, top: Any, like: Any, scope: Any, short: Any
+) -> Any:
+    """The coefficients of the slices of a strip; `top` is their max before any shift."""
+    numbers, heat = scope
+    if short:
+        return coefficients(operation, state, double(top), like, numbers, heat, True)
+    return coefficients(operation, state, double(top), like, numbers, heat, False)

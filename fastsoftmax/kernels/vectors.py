@@ -1,0 +1,354 @@
+"""Operations on vectors and numbers: one machine instruction each, or a few.
+
+Numba leaves vectorisation to LLVM's loop vectoriser, which gives up on a max, on a
+polynomial between loads and stores that may alias, and on every call of ``exp``.  Here a
+vector is a value (`values.Vec` is LLVM's ``<count x dtype>``), so a formula runs as written
+on SSE, AVX2, AVX-512 and NEON.  LLVM cuts vectors that are wider than the machine's
+registers into pieces, element by element, which leaves every result as it is.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from llvmlite import ir
+from numba.core import cgutils, types
+
+from fastsoftmax._cpu import VECTOR_BYTES
+from fastsoftmax.kernels.values import (
+    INT1,
+    INT32,
+    INT64,
+    Value,
+    Vec,
+    alike,
+    as_type,
+    dtype_of,
+    emit,
+    formula,
+    integers,
+    llvm_type,
+    splat_code,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def native(dtype: Any) -> Vec:
+    """The vector that fills one register of the width chosen in `_cpu`."""
+    return Vec(dtype, VECTOR_BYTES * 8 // dtype.bitwidth)
+
+
+def call_llvm(builder: ir.IRBuilder, name: str, result: Any, args: Sequence[Any]) -> Any:
+    """Call the function `name` of LLVM."""
+    signature = ir.FunctionType(result, [arg.type for arg in args])
+    function = cgutils.get_or_insert_function(builder.module, signature, name)
+    return builder.call(function, args)
+
+
+def _elementwise(name: str, *operands: Any) -> Value:
+    """LLVM's function `name` in the type of the operands: ``llvm.fma.v8f32``, ``llvm.fma.f64``."""
+    values = alike(*operands)
+    kind = values[0].type
+    suffix = f"f{values[0].dtype.bitwidth}"
+    if isinstance(kind, Vec):
+        suffix = f"v{kind.count}{suffix}"
+
+    def instructions(builder: ir.IRBuilder, *codes: Any) -> Any:
+        return call_llvm(builder, f"llvm.{name}.{suffix}", llvm_type(kind), codes)
+
+    return emit(kind, instructions, *values)
+
+
+# --- Elementwise ----------------------------------------------------------------------
+
+
+@formula
+def fma(a: Any, b: Any, c: Any) -> Value:
+    """a * b + c, rounded once."""
+    return _elementwise("fma", a, b, c)
+
+
+@formula
+def rint(a: Value) -> Value:
+    """`a` rounded to an integer, ties to even."""
+    return _elementwise("nearbyint", a)
+
+
+@formula
+def maximum(a: Any, b: Any) -> Value:
+    """The larger one; `b` where either is NaN (one instruction on x86)."""
+    a, b = alike(a, b)
+
+    def instructions(builder: ir.IRBuilder, a: Any, b: Any) -> Any:
+        return builder.select(builder.fcmp_ordered(">", a, b), a, b)
+
+    return emit(a.type, instructions, a, b)
+
+
+@formula
+def smaller(a: Any, b: Any) -> Value:
+    """The smaller one of two integers."""
+    a, b = alike(a, b)
+
+    def instructions(builder: ir.IRBuilder, a: Any, b: Any) -> Any:
+        return builder.select(builder.icmp_signed("<", a, b), a, b)
+
+    return emit(a.type, instructions, a, b)
+
+
+@formula
+def smallest(a: Value, bound: Any) -> Value:
+    """`a`, at most `bound`; NaN stays."""
+    a, bound = alike(a, bound)
+
+    def instructions(builder: ir.IRBuilder, a: Any, bound: Any) -> Any:
+        return builder.select(builder.fcmp_ordered(">", a, bound), bound, a)
+
+    return emit(a.type, instructions, a, bound)
+
+
+@formula
+def where_at_least(a: Value, bound: Any, above: Any, below: Any) -> Value:
+    """`above` where ``a >= bound``, else (NaN too) `below`."""
+    a, bound, above, below = alike(a, bound, above, below)
+
+    def instructions(builder: ir.IRBuilder, a: Any, bound: Any, above: Any, below: Any) -> Any:
+        return builder.select(builder.fcmp_ordered(">=", a, bound), above, below)
+
+    return emit(a.type, instructions, a, bound, above, below)
+
+
+@formula
+def beyond(a: Value, limit: Any) -> Value:
+    """Where not ``abs(a) <= limit`` (NaN too), as bool."""
+    size, limit = alike(_elementwise("fabs", a), limit)
+    kind = Vec(types.boolean, a.count) if isinstance(a.type, Vec) else types.boolean
+    return emit(kind, lambda builder, a, b: builder.fcmp_unordered(">", a, b), size, limit)
+
+
+@formula
+def both(a: Value, b: Value) -> Value:
+    """Where both are true."""
+    return emit(a.type, lambda builder, a, b: builder.and_(a, b), a, b)
+
+
+@formula
+def is_above(a: Value, bound: Any) -> Value:
+    """Where ``a > bound``, as bool."""
+    a, bound = alike(a, bound)
+    kind = Vec(types.boolean, a.count) if isinstance(a.type, Vec) else types.boolean
+    return emit(kind, lambda builder, a, b: builder.fcmp_ordered(">", a, b), a, bound)
+
+
+@formula
+def any_of(where: Value) -> Value:
+    """Whether any element of a vector of bool is true."""
+    name = f"llvm.vector.reduce.or.v{where.count}i1"
+    return emit(types.boolean, lambda builder, a: call_llvm(builder, name, INT1, [a]), where)
+
+
+@formula
+def equal(a: Value, b: Any) -> Value:
+    """Where two are equal, as a vector of bool."""
+    a, b = alike(a, b)
+    kind = Vec(types.boolean, a.count) if isinstance(a.type, Vec) else types.boolean
+    return emit(kind, lambda builder, a, b: builder.fcmp_ordered("==", a, b), a, b)
+
+
+@formula
+def is_different(a: Value, b: Any) -> Value:
+    """Where two are not equal (NaN is not), as bool."""
+    a, b = alike(a, b)
+    kind = Vec(types.boolean, a.count) if isinstance(a.type, Vec) else types.boolean
+    return emit(kind, lambda builder, a, b: builder.fcmp_unordered("!=", a, b), a, b)
+
+
+@formula
+def choose(where: Value, a: Any, b: Any) -> Value:
+    """`a` where it is true, else `b`."""
+    a, b = alike(a, b)
+    return emit(a.type, lambda builder, *codes: builder.select(*codes), where, a, b)
+
+
+@formula
+def power_of_two(magic: Value) -> Value:
+    """The number whose exponent field is the integer in the low bits of `magic`.
+
+    `magic` is an integer i plus 1.5 * 2**(mantissa bits), so that its low bits are i in
+    binary; the result is 2**(i - exponent bias).
+    """
+    mantissa = {32: 23, 64: 52}[magic.dtype.bitwidth]
+
+    def instructions(builder: ir.IRBuilder, code: Any) -> Any:
+        bits = bits_of(magic.type)
+        shifted = builder.shl(builder.bitcast(code, bits), bits_constant(bits, mantissa))
+        return builder.bitcast(shifted, code.type)
+
+    return emit(magic.type, instructions, magic)
+
+
+def bits_of(kind: Any) -> Any:
+    """The LLVM type of the bits of a number or vector as integers."""
+    bits = ir.IntType(dtype_of(kind).bitwidth)
+    return ir.VectorType(bits, kind.count) if isinstance(kind, Vec) else bits
+
+
+def bits_constant(bits: Any, value: int) -> ir.Constant:
+    """`value` as a constant of the type `bits`, everywhere if that is a vector."""
+    if isinstance(bits, ir.VectorType):
+        return ir.Constant(bits, [value] * bits.count)
+    return ir.Constant(bits, value)
+
+
+@formula
+def double(a: Value) -> Value:
+    """`a` in float64."""
+    if a.dtype == types.float64:
+        return a
+    kind = Vec(types.float64, a.count) if isinstance(a.type, Vec) else types.float64
+    return emit(kind, lambda builder, code: builder.fpext(code, llvm_type(kind)), a)
+
+
+@formula
+def narrow(a: Value, like: Value) -> Value:
+    """The float64 `a`, rounded to the dtype of `like`."""
+    if a.dtype == like.dtype:
+        return a
+    kind = Vec(like.dtype, a.count) if isinstance(a.type, Vec) else like.dtype
+    return emit(kind, lambda builder, code: builder.fptrunc(code, llvm_type(kind)), a)
+
+
+@formula
+def opaque(a: Value) -> Value:
+    """`a`, of which LLVM no longer knows that it is a constant.
+
+    A loop's constants that find no register are read again in every round, each by two
+    instructions: its address is 64 bits wide in code that is compiled at run time.  A number
+    that is not known to be constant waits on the stack instead, where the instruction that
+    wants it reads it along: 10 % less time for the loop of `rows` with AVX-512.
+    """
+
+    def instructions(builder: ir.IRBuilder, code: Any) -> Any:
+        with builder.goto_entry_block():
+            hidden = builder.alloca(code.type)
+        builder.store(code, hidden)
+        signature = ir.FunctionType(ir.VoidType(), [hidden.type])
+        builder.asm(signature, "", "r,~{memory}", [hidden], side_effect=True)
+        return builder.load(hidden)
+
+    return emit(a.type, instructions, a)
+
+
+# --- Whole vectors --------------------------------------------------------------------
+
+
+@formula
+def splat(scalar: Any, like: Value) -> Value:
+    """`scalar` in every element of a vector of the type of `like`."""
+    return as_type(scalar, like.type, like.builder)
+
+
+@formula
+def vector(address: Value) -> Value:
+    """A register-wide vector of zeros of the dtype of `address`."""
+    return as_type(0.0, native(address.dtype), address.builder)
+
+
+@formula
+def vector_count(address: Value) -> int:
+    """The number of elements of `vector`."""
+    return native(address.dtype).count
+
+
+def shuffle(a: Value, b: Value, indices: Sequence[int]) -> Value:
+    """The elements at `indices` of `a` followed by `b`."""
+    kind = Vec(a.dtype, len(indices))
+
+    def instructions(builder: ir.IRBuilder, a: Any, b: Any) -> Any:
+        return builder.shuffle_vector(a, b, integers(indices))
+
+    return emit(kind, instructions, a, b)
+
+
+@formula
+def lower_half(a: Value) -> Value:
+    """The first half of the elements."""
+    return shuffle(a, a, range(a.count // 2))
+
+
+@formula
+def upper_half(a: Value) -> Value:
+    """The second half of the elements."""
+    return shuffle(a, a, range(a.count // 2, a.count))
+
+
+@formula
+def element(a: Value, index: Any) -> Value:
+    """The element at `index`."""
+    if isinstance(index, int):
+        return emit(a.dtype, lambda builder, code: builder.extract_element(code, INT32(index)), a)
+    return emit(a.dtype, lambda builder, code, i: builder.extract_element(code, i), a, index)
+
+
+@formula
+def largest(a: Value) -> Value:
+    """The largest element of a vector without NaN."""
+    while a.count > 1:
+        a = maximum(lower_half(a), upper_half(a))
+    return element(a, 0)
+
+
+def elements_between(builder: ir.IRBuilder, first: Any, last: Any, of: int) -> Any:
+    """The LLVM mask of the elements `first` to `last` - 1 among `of`; None is no bound."""
+    positions = integers(range(of), INT64)
+    masks = []
+    if first is not None:
+        masks.append(builder.icmp_signed(">=", positions, splat_code(builder, first, of)))
+    if last is not None:
+        masks.append(builder.icmp_signed("<", positions, splat_code(builder, last, of)))
+    return masks[0] if len(masks) == 1 else builder.and_(*masks)
+
+
+@formula
+def keep_first(a: Value, count: Value, other: Any) -> Value:
+    """The first `count` elements of `a`, then `other`."""
+    other = as_type(other, a.type, a.builder)
+
+    def instructions(builder: ir.IRBuilder, a: Any, other: Any, count: Any) -> Any:
+        mask = elements_between(builder, None, count, kind.count)
+        return builder.select(mask, a, other)
+
+    kind = a.type
+    return emit(kind, instructions, a, other, count)
+
+
+def joined(pieces: Sequence[Value]) -> Value:
+    """Vectors one after the other, as one."""
+    while len(pieces) > 1:
+        pairs = zip(pieces[::2], pieces[1::2], strict=True)
+        pieces = [shuffle(a, b, range(2 * a.count)) for a, b in pairs]
+    return pieces[0]
+
+
+@formula
+def transpose(rows: tuple[Value, ...]) -> tuple[Value, ...]:
+    """n vectors of n elements as their n columns; likewise each n of longer vectors.
+
+    log2(n) rounds; a round exchanges, between rows whose numbers differ in one bit, the
+    elements whose numbers differ from their row's in that bit.
+    """
+    count, width = len(rows), rows[0].count
+    distance = count // 2
+    while distance:
+        low = [i if not i & distance else i - distance + width for i in range(width)]
+        high = [i + distance if not i & distance else i + width for i in range(width)]
+        rows = tuple(
+            shuffle(rows[i], rows[i ^ distance], low)
+            if not i & distance
+            else shuffle(rows[i ^ distance], rows[i], high)
+            for i in range(count)
+        )
+        distance //= 2
+    return rows

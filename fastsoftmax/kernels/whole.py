@@ -1,0 +1,307 @@
+"""The kernels over slices along memory: `along`, and the three steps of `Split`."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from fastsoftmax._jit import device, kernel_of
+from fastsoftmax.kernels import exponential
+from fastsoftmax.kernels.along import deliver, keep_block, reduce_block, stage, stage_second
+from fastsoftmax.kernels.elements import computed_like
+from fastsoftmax.kernels.groups import ROW_BYTES
+from fastsoftmax.kernels.memory import (
+    advance,
+    pointer,
+    pointer_like,
+    stream_fence,
+    workspace,
+    workspace_double,
+)
+from fastsoftmax.kernels.operands import SPLIT_OPERANDS, bases_of, kernel_over
+from fastsoftmax.kernels.operations import (
+    RESULTS,
+    SUMMARY_WANTED,
+    Operation,
+    cool_for,
+    heat_for,
+    kept_of,
+    shift_of,
+    uses_temperature,
+)
+from fastsoftmax.kernels.outcomes import (
+    EXPONENT,
+    TOP,
+    coefficients,
+    keep_state,
+    largest_top,
+    merged,
+    needs_shift,
+    summary,
+)
+from fastsoftmax.kernels.strides import (
+    SUMMARY,
+    TARGET,
+    TEMPERATURE,
+    described,
+    slice_at,
+)
+from fastsoftmax.kernels.sums import block_length
+from fastsoftmax.kernels.vectors import double, narrow
+
+SHIFT, SLICE_TOP, SLICE_EXPONENT, FIRST, SECOND_ONE = range(5)
+"""The rows of `slices`, (5, slices): what is subtracted first (0: nothing), the max before
+that, k, and the coefficients."""
+SLICE_ROWS = 5
+
+
+@device
+def keep_summary(
+    operation: Any, state: Any, top: Any, place: Any, plane: Any, setting: Any, temperature: Any
+) -> None:
+    """Write what is known of a slice besides its results."""
+    like, numbers, heat = setting
+    found = summary(operation, state, top, like, numbers, heat, temperature)
+    place[0], place[plane] = found[0], found[1]
+    place[2 * plane], place[3 * plane] = found[2], found[3]
+
+
+@device
+def degree_of(operation: Any, bases: Any, slice_: Any, batch: Any) -> Any:
+    """The temperature of a slice, in float64."""
+    if uses_temperature(operation):
+        return slice_at(bases[TEMPERATURE], slice_, batch, TEMPERATURE)[0]
+    return 1.0
+
+
+def _along(operation: Operation, bare: bool) -> Any:
+    @device
+    def along(bases, options, geometry, scratch, first, last):
+        """All steps for the slices `first` to `last` - 1."""
+        like = computed_like(bases[0])
+        numbers = exponential.numbers(like)
+        length, streaming, _, _, plane, batch, dims = described(geometry)
+        call = batch, dims, options
+        size = block_length(like)
+        blocks = (length + size - 1) // size
+        buffer, kept = workspace(like, ROW_BYTES), workspace(like, ROW_BYTES)
+        other, results = workspace(like, ROW_BYTES), workspace(like, ROW_BYTES)
+        state = pointer_like(scratch, workspace_double(like, 8))
+        for slice_ in range(first, last):
+            degrees = degree_of(operation, bases, slice_, batch)
+            heat = heat_for(operation, degrees, like)
+            cool = cool_for(operation, degrees, like)
+            setting = like, numbers, heat
+            x, g, top, by = buffer, other, 0.0, 0.0
+            for attempt in range(2):
+                for block in range(blocks):
+                    begin = block * size
+                    count = min(size, length - begin)
+                    x = stage(operation, bases, slice_, begin, count, by, call, buffer)
+                    g = stage_second(operation, bases, slice_, begin, count, call, other)
+                    found = reduce_block(operation, x, g, kept, count, numbers, heat)
+                    keep_state(advance(state, block), blocks, found)
+                if attempt > 0:
+                    break
+                top = largest_top(state, blocks)
+                if not needs_shift(operation, top, like, numbers, heat):
+                    break
+                by = shift_of(operation, top, like)
+            whole = merged(operation, state, blocks, 1, blocks, setting)
+            found = coefficients(operation, whole, top, like, numbers, heat, False)
+            if options & SUMMARY_WANTED != 0:
+                place = slice_at(bases[SUMMARY], slice_, batch, SUMMARY)
+                keep_summary(operation, whole, top, place, plane, setting, degrees)
+            if options & RESULTS != 0:
+                for block in range(blocks):
+                    begin = block * size
+                    count = min(size, length - begin)
+                    shared = found
+                    if blocks > 1:
+                        x = stage(operation, bases, slice_, begin, count, by, call, buffer)
+                        g = stage_second(operation, bases, slice_, begin, count, call, other)
+                        k = state[EXPONENT * blocks + block]
+                        scope = numbers, heat
+                        left, shared = keep_block(
+                            operation, x, kept, count, k, whole[EXPONENT], found, scope
+                        )
+                    else:
+                        left = kept_of(operation, x, kept)
+                    block_scope = shared, cool
+                    deliver(
+                        operation,
+                        bases,
+                        slice_,
+                        begin,
+                        count,
+                        (left, g),
+                        block_scope,
+                        call,
+                        results,
+                        streaming,
+                    )
+        if streaming:
+            stream_fence(bases[TARGET])
+
+    return kernel_over(along, f"along-{operation.name}", bare=bare)
+
+
+# --- Slices that several threads share ------------------------------------------------
+
+
+def _reduce(operation: Operation) -> Any:
+    def reduce(
+        source,
+        target,
+        second,
+        mask,
+        temperature,
+        summary_,
+        slices,
+        blocks,
+        geometry,
+        scratch,
+        first,
+        last,
+    ):
+        """Fill `blocks` for the blocks `first` to `last` - 1, slice after slice."""
+        bases = bases_of(source, target, second, mask, temperature, summary_)
+        like = computed_like(bases[0])
+        numbers = exponential.numbers(like)
+        length, _, _, options, _, batch, dims = described(geometry)
+        call = batch, dims, options
+        size, per_slice, all_slices = block_length(like), blocks.shape[1], blocks.shape[2]
+        buffer, kept = workspace(like, ROW_BYTES), workspace(like, ROW_BYTES)
+        other = workspace(like, ROW_BYTES)
+        state, of_slices = pointer(blocks), pointer(slices)
+        for task in range(first, last):
+            slice_ = task // per_slice
+            block = task - slice_ * per_slice
+            begin = block * size
+            count = min(size, length - begin)
+            degrees = degree_of(operation, bases, slice_, batch)
+            heat = heat_for(operation, degrees, like)
+            by = of_slices[SHIFT * all_slices + slice_]
+            x = stage(operation, bases, slice_, begin, count, by, call, buffer)
+            g = stage_second(operation, bases, slice_, begin, count, call, other)
+            found = reduce_block(operation, x, g, kept, count, numbers, heat)
+            keep_state(advance(state, block * all_slices + slice_), per_slice * all_slices, found)
+
+    return kernel_of(reduce, f"reduce-{operation.name}", SPLIT_OPERANDS)
+
+
+def _join(operation: Operation) -> Any:
+    def join(
+        source,
+        target,
+        second,
+        mask,
+        temperature,
+        summary_,
+        slices,
+        blocks,
+        geometry,
+        scratch,
+        first,
+        last,
+    ):
+        """Fill `slices` for the slices `first` to `last` - 1.
+
+        A slice whose maximum is too large gets its shift; its blocks are to be reduced once
+        more, and joined again.
+        """
+        bases = bases_of(source, target, second, mask, temperature, summary_)
+        like = computed_like(bases[0])
+        numbers = exponential.numbers(like)
+        _, _, _, options, plane, batch, _ = described(geometry)
+        per_slice, all_slices = blocks.shape[1], blocks.shape[2]
+        state, of_slices = pointer(blocks), pointer(slices)
+        for slice_ in range(first, last):
+            degrees = degree_of(operation, bases, slice_, batch)
+            heat = heat_for(operation, degrees, like)
+            setting = like, numbers, heat
+            here, mine = advance(state, slice_), advance(of_slices, slice_)
+            part = per_slice * all_slices
+            whole = merged(operation, here, part, all_slices, per_slice, setting)
+            top = whole[TOP]
+            if mine[SHIFT * all_slices] != 0.0:  # what it was before the shift
+                top = mine[SLICE_TOP * all_slices]
+            elif needs_shift(operation, top, like, numbers, heat):
+                mine[SHIFT * all_slices] = shift_of(operation, top, like)
+            mine[SLICE_TOP * all_slices] = top
+            found = coefficients(operation, whole, top, like, numbers, heat, False)
+            mine[SLICE_EXPONENT * all_slices] = whole[EXPONENT]
+            mine[FIRST * all_slices] = double(found[0])
+            mine[SECOND_ONE * all_slices] = double(found[1])
+            if options & SUMMARY_WANTED != 0:
+                place = slice_at(bases[SUMMARY], slice_, batch, SUMMARY)
+                keep_summary(operation, whole, top, place, plane, setting, degrees)
+
+    return kernel_of(join, f"join-{operation.name}", SPLIT_OPERANDS)
+
+
+def _write(operation: Operation) -> Any:
+    def write(
+        source,
+        target,
+        second,
+        mask,
+        temperature,
+        summary_,
+        slices,
+        blocks,
+        geometry,
+        scratch,
+        first,
+        last,
+    ):
+        """Write the results of the blocks `first` to `last` - 1, slice after slice."""
+        bases = bases_of(source, target, second, mask, temperature, summary_)
+        like = computed_like(bases[0])
+        numbers = exponential.numbers(like)
+        length, streaming, _, options, _, batch, dims = described(geometry)
+        call = batch, dims, options
+        size, per_slice, all_slices = block_length(like), blocks.shape[1], blocks.shape[2]
+        buffer, kept = workspace(like, ROW_BYTES), workspace(like, ROW_BYTES)
+        other, results = workspace(like, ROW_BYTES), workspace(like, ROW_BYTES)
+        state, of_slices = pointer(blocks), pointer(slices)
+        for task in range(first, last):
+            slice_ = task // per_slice
+            block = task - slice_ * per_slice
+            begin = block * size
+            count = min(size, length - begin)
+            degrees = degree_of(operation, bases, slice_, batch)
+            scope = numbers, heat_for(operation, degrees, like)
+            mine = advance(of_slices, slice_)
+            by, slice_k = mine[SHIFT * all_slices], mine[SLICE_EXPONENT * all_slices]
+            found = (
+                narrow(mine[FIRST * all_slices], like),
+                narrow(mine[SECOND_ONE * all_slices], like),
+            )
+            x = stage(operation, bases, slice_, begin, count, by, call, buffer)
+            g = stage_second(operation, bases, slice_, begin, count, call, other)
+            k = state[(EXPONENT * per_slice + block) * all_slices + slice_]
+            left, shared = keep_block(operation, x, kept, count, k, slice_k, found, scope)
+            block_scope = shared, cool_for(operation, degrees, like)
+            deliver(
+                operation,
+                bases,
+                slice_,
+                begin,
+                count,
+                (left, g),
+                block_scope,
+                call,
+                results,
+                streaming,
+            )
+        if streaming:
+            stream_fence(bases[TARGET])
+
+    return kernel_of(write, f"write-{operation.name}", SPLIT_OPERANDS)
+
+
+along = functools.cache(_along)
+reduce = functools.cache(_reduce)
+join = functools.cache(_join)
+write = functools.cache(_write)

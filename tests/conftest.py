@@ -1,0 +1,49 @@
+"""The matrix of the tests: dtypes, layouts and functions, each combination a case."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from arrays import DTYPES, LAYOUTS, STORAGES, Layout
+from family import FAMILY, Function
+from hypothesis import HealthCheck, settings
+
+if TYPE_CHECKING:
+    import numpy as np
+
+# The first example of a law may compile a kernel, so there is no deadline.
+_COMMON: dict[str, Any] = {
+    "deadline": None,
+    "suppress_health_check": [HealthCheck.too_slow],
+}
+settings.register_profile("always-the-same", derandomize=True, **_COMMON)
+settings.register_profile("explore", max_examples=1000, **_COMMON)
+settings.load_profile("always-the-same")
+
+
+@pytest.fixture(params=FAMILY, ids=lambda function: function.name)
+def function(request: pytest.FixtureRequest) -> Function:
+    """A function of the family."""
+    chosen: Function = request.param
+    return chosen
+
+
+@pytest.fixture(params=DTYPES, ids=str)
+def dtype(request: pytest.FixtureRequest) -> np.dtype[Any]:
+    """A dtype that kernels compute in."""
+    chosen: np.dtype[Any] = request.param
+    return chosen
+
+
+@pytest.fixture(params=LAYOUTS, ids=lambda layout: layout.name.replace(" ", "-"))
+def layout(request: pytest.FixtureRequest) -> Layout:
+    """Where slices lie in an array."""
+    chosen: Layout = request.param
+    return chosen
+
+
+@pytest.fixture(params=STORAGES)
+def storage(request: pytest.FixtureRequest) -> Any:
+    """How an array is stored, if not in the machine's own way."""
+    return STORAGES[request.param]

@@ -1,0 +1,340 @@
+"""Compiled kernels on disk: found again, written whole, and never in the way of a result."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+import shutil
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import modules
+import processes
+import pytest
+from modules import PACKAGE
+
+from fastsoftmax import _cache
+
+# Every process here computes the same, with the kernel that takes the least time to compile.
+CALL = """
+import sys, warnings
+import fastsoftmax
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    result = fastsoftmax.softmax([0.0] * 128, 0)
+    again = fastsoftmax.softmax([[0.0] * 128] * 2, 1)
+assert result.tolist() == again[0].tolist() == again[1].tolist() == [1 / 128] * 128
+print(*[each.message for each in caught], sep="\\n")
+"""
+# The same where nothing can be compiled: only the cache has the kernel.
+WITHOUT_COMPILER = (
+    """
+import numba.core.compiler
+def compiled(*_, **__):
+    raise SystemExit("something was compiled")
+numba.core.compiler.compile_extra = compiled
+"""
+    + CALL
+)
+
+
+def call(folder: Path | str, code: str = CALL) -> str:
+    """Compute in a fresh process; returns its warnings."""
+    return processes.run(code, FASTSOFTMAX_CACHE_DIR=str(folder)).strip()
+
+
+def contents(folder: Path) -> dict[Path, tuple[int, bytes]]:
+    """All files with their times and bytes."""
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in files}
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache that one process has filled."""
+    folder = tmp_path_factory.mktemp("cache") / "not" / "there" / "yet"
+    assert call(folder) == ""
+    return folder
+
+
+@pytest.fixture
+def folder(filled: Path, tmp_path: Path) -> Path:
+    """A copy of it, to be damaged."""
+    return Path(shutil.copytree(filled, tmp_path / "cache"))
+
+
+def kernel_in(folder: Path) -> Path:
+    """The only file of the cache."""
+    (path,) = contents(folder)
+    return path
+
+
+def test_the_second_process_compiles_nothing(folder: Path) -> None:
+    before = contents(folder)
+    assert len(before) == 1
+    assert call(folder, WITHOUT_COMPILER) == ""
+    assert contents(folder) == before
+
+
+def test_nothing_but_the_cache_lets_a_process_do_without_compiler(tmp_path: Path) -> None:
+    with pytest.raises(AssertionError, match="something was compiled"):
+        call(tmp_path, WITHOUT_COMPILER)
+
+
+def test_a_kernel_knows_where_its_code_is(folder: Path) -> None:
+    states = """
+    import fastsoftmax
+    x = [0.0] * 128
+    before = fastsoftmax.explain(x, 0).code
+    fastsoftmax.softmax(x, 0)
+    print(before, fastsoftmax.explain(x, 0).code, fastsoftmax.explain(x, 0, "float32").code)
+    """
+    assert call(folder, states) == "cached compiled absent"
+
+
+def _whole(content: bytes) -> bytes:
+    """Something else, with a digest of its own that is right."""
+    payload = pickle.dumps(("something", "else"))
+    return hashlib.sha256(payload).digest() + payload
+
+
+def _flipped(content: bytes, place: int) -> bytes:
+    """The same with one bit changed, in the middle of machine code."""
+    return content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
+
+
+BROKEN = {
+    "empty": lambda content: content[:0],
+    "a few bytes": lambda content: content[:20],
+    "cut short": lambda content: content[: len(content) // 2],
+    "one byte short": lambda content: content[:-1],
+    "one bit wrong": lambda content: _flipped(content, len(content) // 2),
+    "garbage": lambda content: content[::-1],
+    "something else": _whole,
+}
+
+
+@pytest.mark.parametrize("damage", BROKEN)
+def test_a_broken_file_is_replaced(folder: Path, filled: Path, damage: str) -> None:
+    path = kernel_in(folder)
+    path.write_bytes(BROKEN[damage](path.read_bytes()))
+    with pytest.raises(AssertionError, match="something was compiled"):
+        call(folder, WITHOUT_COMPILER)
+    if damage in {"cut short", "something else"}:  # the others take the same way
+        assert call(folder) == ""
+        assert list(contents(folder)) == [path]
+        assert call(folder, WITHOUT_COMPILER) == ""
+
+
+def test_a_folder_in_the_place_of_a_file_costs_one_warning(folder: Path) -> None:
+    path = kernel_in(folder)
+    path.unlink()
+    path.mkdir()
+    assert "cannot be kept" in call(folder)
+    assert list(path.parent.iterdir()) == [path], "a temporary file was left behind"
+
+
+# --- Folders --------------------------------------------------------------------------
+
+
+def test_a_folder_that_cannot_be_written_costs_one_warning(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    (warning,) = call(tmp_path / "file" / "cache").splitlines()
+    for word in (str(tmp_path / "file" / "cache"), "FASTSOFTMAX_CACHE_DIR", "compile"):
+        assert word in warning
+
+
+def test_no_result_is_lost_where_warnings_are_errors(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    code = """
+    import warnings
+    warnings.simplefilter("error")
+    import fastsoftmax
+    print(sum(fastsoftmax.softmax([0.0] * 128, 0)))
+    """
+    assert call(tmp_path / "file" / "cache", code) == "1.0"
+
+
+def test_an_empty_variable_turns_the_cache_off(tmp_path: Path) -> None:
+    code = """
+    import fastsoftmax
+    from fastsoftmax import _cache
+    assert _cache.directory() is None
+    x = [0.0] * 128
+    print(sum(fastsoftmax.softmax(x, 0)), fastsoftmax.explain(x, 0, "float32").code)
+    """
+    home = {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path), "NUMBA_CACHE_DIR": None}
+    printed = processes.run(code, FASTSOFTMAX_CACHE_DIR="", **home)
+    assert printed.strip() == "1.0 absent"
+    assert not [path for path in contents(tmp_path) if path.suffix == ".kernel"]
+
+
+def test_the_folder_is_chosen_by_these_variables(tmp_path: Path) -> None:
+    code = "from fastsoftmax import _cache; print(_cache.directory())"
+
+    def chosen(**variables: str | None) -> str:
+        unset = dict.fromkeys(["FASTSOFTMAX_CACHE_DIR", "NUMBA_CACHE_DIR", "XDG_CACHE_HOME"])
+        return processes.run(code, **{**unset, **variables}).strip()
+
+    assert chosen(FASTSOFTMAX_CACHE_DIR="/a", NUMBA_CACHE_DIR="/b") == "/a"
+    assert chosen(NUMBA_CACHE_DIR="/b", XDG_CACHE_HOME="/c") == str(Path("/b/fastsoftmax"))
+    if sys.platform == "linux":
+        assert chosen(XDG_CACHE_HOME="/c") == "/c/fastsoftmax"
+        assert chosen(HOME="/d") == "/d/.cache/fastsoftmax"
+
+
+# --- Keys -----------------------------------------------------------------------------
+
+
+def test_every_source_of_the_engine_is_in_the_key(tmp_path: Path) -> None:
+    """A comment more in any file that decides on machine code makes another key."""
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(PACKAGE, tmp_path / "fastsoftmax", ignore=ignored)
+    code = """
+    import sys
+    from pathlib import Path
+    sys.path.insert(0, sys.argv[1])
+    from fastsoftmax import _cache
+    package = Path(_cache.__file__).parent
+    assert package.parent == Path(sys.argv[1]).resolve(), package
+    key = _cache.fingerprint(())
+    for name in sys.argv[2:]:
+        file = package / name
+        content = file.read_bytes()
+        file.write_bytes(content + b"# more")
+        if _cache.fingerprint(()) == key:
+            print(file)
+        file.write_bytes(content)
+    (package / "kernels" / "another.py").touch()
+    if _cache.fingerprint(()) == key:
+        print("a new file")
+    """
+    engine = [str(path.relative_to(PACKAGE)) for path in modules.below("kernels")]
+    assert len(engine) > 15
+    assert processes.run(code, str(tmp_path), *engine) == ""
+
+
+def test_options_and_versions_are_in_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    key = _cache.fingerprint({"fastmath": False})
+    assert _cache.fingerprint({"fastmath": False}) == key
+    assert _cache.fingerprint({"fastmath": True}) != key
+    for module, name in [
+        (_cache, "__version__"),
+        (_cache.numba, "__version__"),
+        (_cache.llvmlite, "__version__"),
+        (sys, "version"),
+    ]:
+        with monkeypatch.context() as changed:
+            changed.setattr(module, name, "another")
+            assert _cache.fingerprint({"fastmath": False}) != key
+    assert _cache.fingerprint({"fastmath": False}) == key
+
+
+def test_the_options_of_kernels_are_those_in_the_key() -> None:
+    code = """
+    from fastsoftmax import _jit
+    {change}
+    print(_jit._fingerprint())
+    """
+    changes = [
+        "",
+        "_jit._OPTIONS['fastmath'] = True",
+        "_jit._OPTIONS['boundscheck'] = True",
+        "_jit._INLINED['forceinline'] = False",
+        "_jit.VECTOR_BYTES = 8",
+    ]
+    keys = {processes.run(code.format(change=change)) for change in changes}
+    assert len(keys) == len(changes)
+
+
+def test_processors_and_signatures_have_files_of_their_own() -> None:
+    class Context:
+        def __init__(self, *tuple_: str) -> None:
+            self.magic = tuple_
+
+        def codegen(self) -> Any:
+            return self
+
+        def magic_tuple(self) -> tuple[str, ...]:
+            return self.magic
+
+    cache = _cache.KernelCache("rows-serial", "abc")
+    known = Context("x86_64", "znver3", "+avx2")
+    paths = {
+        cache.path("(float32)", known),
+        cache.path("(float64)", known),
+        cache.path("(float32)", Context("x86_64", "znver3", "+avx2,+avx512f")),
+        cache.path("(float32)", Context("x86_64", "skylake", "+avx2")),
+        _cache.KernelCache("rows-parallel", "abc").path("(float32)", known),
+        _cache.KernelCache("rows-serial", "abd").path("(float32)", known),
+    }
+    assert len(paths) == 6
+    assert cache.path("(float32)", known) in paths
+
+
+# --- Several processes, and processes that are stopped --------------------------------
+
+
+def test_processes_may_fill_one_cache_together(tmp_path: Path) -> None:
+    together = [
+        processes.start(CALL, FASTSOFTMAX_CACHE_DIR=str(tmp_path / "cache")) for _ in range(3)
+    ]
+    assert [said.strip() for said in processes.finish_all(together)] == [""] * 3
+    assert len(contents(tmp_path)) == 1
+    assert call(tmp_path / "cache", WITHOUT_COMPILER) == ""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="this system has no such signals")
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGKILL"])
+def test_a_process_that_is_stopped_leaves_a_cache_that_can_be_used(
+    tmp_path: Path, name: str
+) -> None:
+    """Stopped at several moments of its compiling and writing."""
+    code = """
+    import os, signal, sys, threading, time
+    import fastsoftmax
+    # Left alone in a shell's background, interrupts are ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    def stop():  # again and again, as Numba calls where an interrupt is printed and forgotten
+        time.sleep(float(sys.argv[1]))
+        while True:
+            os.kill(os.getpid(), getattr(signal, sys.argv[2]))
+            time.sleep(0.1)
+    threading.Thread(target=stop, daemon=True).start()
+    fastsoftmax.softmax([0.0] * 128, 0)
+    while True:
+        time.sleep(1)
+    """
+    for delay in ("0.4", "1.2"):
+        with processes.start(code, delay, name, FASTSOFTMAX_CACHE_DIR=str(tmp_path)) as process:
+            try:
+                process.communicate(timeout=processes.PATIENCE)
+            finally:
+                process.kill()
+        assert process.returncode not in {0, -signal.SIGKILL} or name == "SIGKILL"
+        for path, (_, content) in contents(tmp_path).items():
+            assert path.suffix != ".kernel" or len(content) > 10_000
+    assert call(tmp_path) == ""
+    assert call(tmp_path, WITHOUT_COMPILER) == ""
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no timers")
+def test_a_compilation_that_is_interrupted_may_be_made_again(tmp_path: Path) -> None:
+    code = """
+    import signal
+    signal.signal(signal.SIGALRM, signal.default_int_handler)
+    import fastsoftmax
+    fastsoftmax.softmax([0.0] * 3, 0)  # loads Numba, which an interrupted import leaves broken
+    for moment in (0.3, 0.6, 0.9):
+        try:
+            signal.setitimer(signal.ITIMER_REAL, moment)
+            fastsoftmax.softmax([0.0] * 128, 0)
+            signal.setitimer(signal.ITIMER_REAL, 0)
+        except KeyboardInterrupt:
+            pass
+    print(sum(fastsoftmax.softmax([0.0] * 128, 0)))
+    """
+    assert call(tmp_path, code) == "1.0"
+    assert call(tmp_path, WITHOUT_COMPILER) == ""

@@ -1,0 +1,267 @@
+"""`explain`: the right path for each call, and nothing done."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import processes
+import pytest
+from arrays import logits
+from halves import HALVES
+from relatives import name_of
+
+import fastsoftmax
+from fastsoftmax import explain, softmax
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+F4, F8 = np.dtype(np.float32), np.dtype(np.float64)
+FORWARD = ["softmax", "softmin", "log_softmax", "logsumexp"]
+# Large enough for threads on each layer, and to go past the caches of any machine; memory
+# that nobody touches takes no room.
+HUGE = np.empty((1 << 14, 1 << 14), F4)
+
+
+@pytest.mark.parametrize("function", FORWARD)
+@pytest.mark.parametrize(
+    ("shape", "dim", "kernels"),
+    [
+        ((100, 10), 1, {"narrow"}),
+        ((100, 2), -1, {"narrow"}),
+        ((30, 20, 3), 2, {"narrow"}),
+        ((100, 1000), 1, {"rows", "along"}),
+        ((3, 65), 1, {"rows", "along"}),
+        ((1000,), 0, {"rows", "along"}),
+        ((10, 1000), 0, {"columns"}),
+        ((1000, 100), 0, {"columns"}),
+        ((4, 21, 64, 64), 1, {"columns"}),
+        ((1_000_000,), 0, {"split"}),
+        ((1000, 1000), None, {"split"}),
+        ((1000, 1000), (0, 1), {"split"}),
+        ((100_000, 8), 0, {"split"}),
+    ],
+    ids=str,
+)
+def test_each_layout_has_its_kernel(
+    dtype: Any, function: str, shape: Any, dim: Any, kernels: set[str]
+) -> None:
+    found = explain(np.zeros(shape, dtype), dim, function=function)
+    assert found.kernel in kernels
+    assert found.computed_in == str(dtype)
+    count = np.zeros(shape, np.uint8).sum(axis=dim, keepdims=True).size
+    assert (found.slices, found.length) == (count, np.prod(shape) // count)
+    assert found.copies == ()
+
+
+def test_plain_softmax_of_rows_has_a_kernel_of_its_own() -> None:
+    x = logits((100, 1000), F4)
+    assert explain(x, 1).kernel == "rows"
+    assert explain(x, 1, function="log_softmax").kernel == "along"
+    assert explain(x, 1, temperature=0.7).kernel == "along"
+    assert explain(x, 1, where=x > 0).kernel == "along"
+
+
+def test_transposed_and_strided_inputs_are_not_copied() -> None:
+    x = logits((300, 400), F4)
+    assert explain(x.T, 1).kernel == "columns"
+    assert explain(x.T, 0).kernel == "rows"
+    for view, dim in (
+        (x[:, ::2], 1),
+        (x[::-1], 0),
+        (x[:, ::-1], 1),
+        (np.broadcast_to(x[0], (9, 400)), 1),
+    ):
+        assert explain(view, dim).copies == ()
+
+
+@pytest.mark.parametrize("given", ["?", "i1", "u2", "i4", "i8", ">f4", ">f8"])
+def test_inputs_that_have_to_be_cast_are_named(given: str) -> None:
+    x = np.zeros((100, 10), given)
+    (copied,) = explain(x, 1).copies
+    assert "input" in copied
+    assert explain(x, 1).kernel == "narrow"
+
+
+def test_unaligned_inputs_are_copied() -> None:
+    x = np.zeros(4001, np.uint8)[1:].view(F4).reshape(100, 10)
+    assert len(explain(x, 1).copies) == 1
+
+
+def test_an_out_that_overlaps_or_is_cast_to_means_a_copy_of_the_result() -> None:
+    memory = np.zeros(1010, F4)
+    x, out = memory[:1000].reshape(100, 10), memory[10:].reshape(100, 10)
+    assert explain(x, 1, out=out).copies == ("result",)
+    assert explain(x, 1, out=x).copies == ()
+    assert explain(x, 1, out=np.zeros((100, 10), F4)).copies == ()
+    assert explain(x, 1, out=np.zeros((100, 10), F8)).copies == ("result",)
+
+
+@pytest.mark.parametrize("half", HALVES, ids=name_of)
+def test_halves_are_computed_in_float32(half: Any) -> None:
+    for shape, dim in (((100, 10), 1), ((100, 1000), 1), ((1000, 100), 0)):
+        assert explain(np.zeros(shape, half), dim).computed_in == "float32"
+
+
+def test_the_dtype_of_the_call_counts() -> None:
+    x = np.zeros((100, 10), F4)
+    assert explain(x, 1, np.float64).computed_in == "float64"
+    assert explain(x, 1, dtype="f8").copies != ()
+    assert explain(np.zeros((100, 10), "g"), 1, F4).kernel == "narrow"
+
+
+def test_what_numpy_computes() -> None:
+    for x in (np.zeros((3, 4), "g"), np.zeros((3, 4), "D"), np.zeros((0, 4)), np.zeros((3, 1))):
+        found = explain(x, 1)
+        assert (found.kernel, found.threads, found.tile) == ("numpy", 1, None)
+
+
+# --- Threads, tiles, stores ------------------------------------------------------------
+
+
+def test_threads() -> None:
+    assert explain(logits((3,), F4), 0).threads == 1
+    assert explain(HUGE, 1, workers=1).threads == 1
+    assert 1 <= explain(HUGE, 1, workers=2).threads <= 2
+    assert explain(HUGE, 1).threads >= explain(HUGE, 1, workers=2).threads
+
+
+def test_as_many_threads_as_numba_is_set_to() -> None:
+    said = processes.run("""
+        import numba
+        import numpy as np
+        import fastsoftmax
+        x = np.empty((1 << 12, 1 << 12), np.float32)
+        threads = fastsoftmax.explain(x, 1).threads
+        numba.set_num_threads(1)
+        print(threads, fastsoftmax.explain(x, 1).threads, fastsoftmax.explain(x, 1).layer)
+    """)
+    before, after, layer = said.split()
+    assert int(before) >= int(after) == 1
+    assert layer in {"tbb", "omp", "workqueue"}
+
+
+def test_tiles_are_of_columns() -> None:
+    assert explain(logits((100, 1000), F4), 1).tile is None
+    rows, columns = explain(np.zeros((1000, 4096), F4), 0).tile or (0, 0)
+    assert 1 <= rows <= 1000
+    assert 1 <= columns <= 4096
+    # targets.md: a tile a thread, 1 MiB at the most.
+    for shape in [(2, 10**6), (1000, 4096), (4096, 4096), (10**6, 64)]:
+        rows, columns = explain(np.empty(shape, F4), 0).tile or (0, 0)
+        assert 0 < rows * columns * 4 <= 1 << 20
+
+
+def test_large_results_go_past_the_caches() -> None:
+    assert explain(HUGE, 1).streaming
+    assert explain(HUGE, 0).streaming
+    assert not explain(logits((100, 100), F4), 1).streaming
+
+
+# --- Nothing done -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("function", FORWARD)
+def test_out_is_left_alone(function: str) -> None:
+    x = logits((40, 30), F4)
+    out = np.full((40, 30), 7, F4)
+    shown = np.ones((40, 30), bool)
+    explain(x, 1, out=out, where=shown, temperature=2.0, function=function)
+    assert (out == 7).all()
+    own = x.copy()
+    explain(own, 1, out=own, function=function)
+    assert np.array_equal(own, x)
+
+
+def test_nothing_is_computed_or_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    from fastsoftmax import _jit, _launch
+
+    def forbidden(*_: Any, **__: Any) -> None:
+        raise AssertionError("something was computed or compiled")
+
+    monkeypatch.setattr(_launch, "run", forbidden)
+    monkeypatch.setattr(_jit.Kernel, "compile", forbidden)
+    for function in FORWARD:
+        for shape, dim in (((100, 10), 1), ((100, 1000), 1), ((1000, 100), 0), ((10**6,), 0)):
+            explain(np.zeros(shape, F4), dim, function=function)
+            explain(np.zeros(shape, np.int64), dim, where=True, function=function)
+
+
+CODE_STATES = """
+    import sys
+    import numpy as np
+    import fastsoftmax
+
+    x = np.zeros((20, 10), np.float32)
+    for workers in (1, None):
+        print(fastsoftmax.explain(x, 1, workers=workers).code)
+    fastsoftmax.softmax(x, 1)
+    print(fastsoftmax.explain(x, 1).code)
+    print(fastsoftmax.explain(x, 1, function="softmin").code)
+    print(fastsoftmax.explain(x.astype("f8"), 1).code)
+    print(fastsoftmax.explain(np.zeros((3, 4), "g"), 1).code)
+"""
+
+
+def test_the_state_of_the_code(tmp_path: Path) -> None:
+    """Absent, then compiled, and for the next process cached."""
+    first = processes.run(CODE_STATES, FASTSOFTMAX_CACHE_DIR=str(tmp_path)).split()
+    assert first == ["absent", "absent", "compiled", "absent", "absent", "compiled"]
+    second = processes.run(CODE_STATES, FASTSOFTMAX_CACHE_DIR=str(tmp_path)).split()
+    assert second == ["cached", "cached", "compiled", "absent", "absent", "compiled"]
+
+
+# --- What it says -----------------------------------------------------------------------
+
+
+def test_its_repr_is_a_short_table() -> None:
+    found = explain(np.zeros((1000, 4096), np.int16), 0)
+    lines = repr(found).splitlines()
+    assert len(lines) <= 12
+    assert max(map(len, lines)) <= 60
+    table = dict(line.split(maxsplit=1) for line in lines if not line.startswith("computed in"))
+    assert table["kernel"] == "columns"
+    assert table["length"] == "1000"
+    assert table["slices"] == "4096"
+    rows, columns = found.tile or (0, 0)
+    assert table["tile"] == f"{rows} x {columns}"
+    assert "input" in table["copies"]
+    assert table["streaming"] in {"yes", "no"}
+    assert table["code"] in {"absent", "cached", "compiled"}
+
+
+def test_an_explanation_cannot_be_changed() -> None:
+    found = explain(np.zeros(3), 0)
+    with pytest.raises(AttributeError):
+        found.kernel = "other"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "word"),
+    [
+        ({"function": "sigmoid"}, ValueError, "function='sigmoid'"),
+        ({"function": "softmax_backward"}, ValueError, "function"),
+        ({"function": None}, ValueError, "function"),
+        ({"function": ["softmax"]}, (TypeError, ValueError), "function"),
+        ({"dim": 2}, np.exceptions.AxisError, "got 2"),
+        ({"dim": 1.0}, TypeError, "dim"),
+        ({"axis": 1}, TypeError, "axis"),
+        ({"input": ["a"]}, TypeError, "input"),
+        ({"dtype": int}, TypeError, "dtype"),
+        ({"out": np.zeros(3)}, ValueError, "out"),
+        ({"where": 1}, TypeError, "where"),
+        ({"temperature": 0.0}, ValueError, "temperature"),
+        ({"workers": 0}, ValueError, "workers"),
+    ],
+    ids=str,
+)
+def test_it_refuses_what_the_call_refuses(changes: Any, error: Any, word: str) -> None:
+    with pytest.raises(error, match=word):
+        explain(**{"input": np.zeros((2, 3)), "dim": 0, **changes})
+
+
+def test_the_functions_it_knows_are_there() -> None:
+    for function in FORWARD:
+        assert callable(getattr(fastsoftmax, function))
+    assert softmax([0.0], 0) == 1

@@ -1,0 +1,249 @@
+"""NaN, infinities, empty arrays and results of the relatives of softmax, per the contract."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from arrays import Layout, logits, read_only
+from reference import slices_of
+from relatives import (
+    FEW_LAYOUTS,
+    LOG_BACKWARD,
+    LOG_SOFTMAX,
+    LOGSUMEXP,
+    RELATIVES,
+    SOFTMIN,
+    Relative,
+    name_of,
+)
+
+from fastsoftmax import log_softmax, logsumexp, softmax, softmin
+
+NAN, INF = np.nan, np.inf
+LENGTHS = [2, 10, 64, 65, 300, 5000]
+OTHERS = RELATIVES[1:]
+EACH = pytest.mark.parametrize("relative", OTHERS, ids=name_of)
+OVER_LAYOUTS = pytest.mark.parametrize("layout", FEW_LAYOUTS, ids=name_of)
+BATCHES = [layout for layout in FEW_LAYOUTS if layout.dim is not None]
+
+
+def results(relative: Relative, layout: Layout, *slices: Any) -> Any:
+    """The results of slices in a layout, as rows again."""
+    inputs = [layout.of(read_only(np.asarray(each))) for each in slices]
+    return slices_of(relative.call(*inputs, layout.dim), layout.dim)
+
+
+def rows_for(relative: Relative, length: int, dtype: Any) -> list[Any]:
+    """Four slices of ordinary numbers, for each input of a function."""
+    rows = logits((4, length), dtype, 3.0)
+    return [each.copy() for each in relative.given(BATCHES[0], rows)]
+
+
+@EACH
+@pytest.mark.parametrize("length", LENGTHS)
+def test_nan_spoils_its_slice_and_no_other(relative: Relative, dtype: Any, length: int) -> None:
+    for layout in BATCHES:
+        for which in range(relative.inputs):
+            for place in {0, length // 2, length - 1}:
+                rows = rows_for(relative, length, dtype)
+                clean = results(relative, layout, *rows)
+                rows[which][1, place] = NAN
+                got = results(relative, layout, *rows)
+                if relative is LOG_BACKWARD and which == 1:
+                    assert np.isnan(got[1, place])  # exp(y) is of one element
+                else:
+                    assert np.isnan(got[1]).all()
+                others = [0, 2, 3]
+                assert got[others].tobytes() == clean[others].tobytes()
+
+
+@pytest.mark.parametrize("length", LENGTHS)
+@OVER_LAYOUTS
+def test_infinities_of_logits(layout: Layout, length: int, dtype: Any) -> None:
+    if layout.dim is None:
+        return
+    rows = logits((4, length), dtype, 3.0).copy()
+    rows[1, length // 2] = INF
+    clean = rows.copy()
+    clean[1] = 0
+    for relative in (LOG_SOFTMAX, SOFTMIN):
+        sign = -1 if relative is SOFTMIN else 1
+        got = results(relative, layout, sign * rows)
+        assert np.isnan(got[1]).all()
+        assert np.array_equal(got[[0, 2, 3]], results(relative, layout, sign * clean)[[0, 2, 3]])
+    got = results(LOGSUMEXP, layout, rows)
+    assert got[1] == INF
+    assert np.array_equal(got[[0, 2, 3]], results(LOGSUMEXP, layout, clean)[[0, 2, 3]])
+
+
+@pytest.mark.parametrize("length", LENGTHS)
+@OVER_LAYOUTS
+def test_minus_infinity_takes_no_part(layout: Layout, length: int, dtype: Any) -> None:
+    rows = logits((4, length), dtype, 3.0).copy()
+    rows[1, length // 2] = -INF
+    far = rows.copy()
+    far[1, length // 2] = np.finfo(dtype).min
+    logs, far_logs = results(LOG_SOFTMAX, layout, rows), results(LOG_SOFTMAX, layout, far)
+    assert np.array_equal(logs == -INF, np.isneginf(slices_of(layout.of(rows), layout.dim)))
+    assert np.array_equal(logs[logs != -INF], far_logs[logs != -INF])
+    assert np.array_equal(results(LOGSUMEXP, layout, rows), results(LOGSUMEXP, layout, far))
+    assert np.array_equal(results(SOFTMIN, layout, -rows), results(SOFTMIN, layout, -far))
+
+
+@pytest.mark.parametrize("length", [1, *LENGTHS])
+@OVER_LAYOUTS
+def test_slices_of_nothing_finite(layout: Layout, length: int, dtype: Any) -> None:
+    for value in (NAN, INF, -INF):
+        rows = np.full((4, length), value, dtype)
+        assert np.isnan(results(LOG_SOFTMAX, layout, rows)).all()
+        assert np.isnan(results(SOFTMIN, layout, rows)).all()
+        lse = results(LOGSUMEXP, layout, rows)
+        assert np.array_equal(lse, np.full(lse.shape, value), equal_nan=True)
+
+
+@pytest.mark.parametrize("length", LENGTHS)
+@OVER_LAYOUTS
+def test_logsumexp_of_infinities_of_several_kinds(layout: Layout, length: int, dtype: Any) -> None:
+    for values, wanted in (((INF, -INF), INF), ((INF, NAN), NAN), ((-INF, NAN), NAN)):
+        rows = np.full((4, length), values[0], dtype)
+        rows[:, -1] = values[1]
+        for given in (rows, rows[:, ::-1]):
+            got = results(LOGSUMEXP, layout, given)
+            assert np.array_equal(got, np.full(got.shape, wanted), equal_nan=True)
+
+
+def test_elements_of_probability_0_pass_their_gradient_on(dtype: Any) -> None:
+    """log_softmax at -inf: exp(output) is 0."""
+    for length in (3, 100):
+        grad = logits((5, length), dtype)
+        output = np.full((5, length), -INF, dtype)
+        output[:, 0] = 0
+        got = LOG_BACKWARD.call(grad, output, 1)
+        assert np.array_equal(got[:, 1:], grad[:, 1:])
+
+
+# --- Single elements, empty arrays, scalars --------------------------------------------
+
+
+def test_a_slice_of_one_element(dtype: Any) -> None:
+    x = np.array([[3.0], [-1e30], [0.0]], dtype)
+    assert np.array_equal(log_softmax(x, 1), np.zeros((3, 1)))
+    assert np.array_equal(softmin(x, 1), np.ones((3, 1)))
+    assert np.array_equal(logsumexp(x, 1), x[:, 0])
+    bad = np.array([[NAN], [INF], [-INF]], dtype)
+    assert np.isnan(log_softmax(bad, 1)).all()
+    assert np.isnan(softmin(bad, 1)).all()
+    assert np.array_equal(logsumexp(bad, 1), bad[:, 0], equal_nan=True)
+
+
+@EACH
+@pytest.mark.parametrize("shape", [(0,), (0, 3), (3, 0), (2, 0, 4)])
+def test_empty_arrays(relative: Relative, dtype: Any, shape: Any) -> None:
+    empty = np.zeros(shape, dtype)
+    for dim in (0, -1, None):
+        result = relative.call(*[empty] * relative.inputs, dim)
+        assert result.dtype == dtype
+        if relative.reduces:
+            kept = [0] if dim == 0 else [len(shape) - 1] if dim == -1 else range(len(shape))
+            assert result.shape == tuple(1 if i in kept else n for i, n in enumerate(shape))
+            assert (result == -INF).all()
+        else:
+            assert result.shape == shape
+
+
+def test_scalars() -> None:
+    for dim in (0, -1, None):
+        assert log_softmax(3.0, dim).shape == ()
+        assert log_softmax(3.0, dim) == 0
+        assert softmin(np.float32(3), dim) == 1
+        assert logsumexp(3.0, dim) == 3
+
+
+# --- Shapes and dtypes of results ------------------------------------------------------
+
+
+@pytest.mark.parametrize("dim", [0, 1, -1, (0, 2), (2, 0), (1,), None])
+def test_logsumexp_removes_or_keeps_dims_as_numpy_does(dtype: Any, dim: Any) -> None:
+    x = logits((3, 4, 5), dtype)
+    for keep in (False, True):
+        wanted = np.max(x, axis=dim, keepdims=keep)
+        got = logsumexp(x, dim, keepdim=keep)
+        assert np.shape(got) == np.shape(wanted)
+        assert got.dtype == dtype
+        assert np.array_equal(got, logsumexp(x, dim, keepdims=keep))
+        assert np.array_equal(got, logsumexp(x, axis=dim, keepdims=keep))
+        out = np.zeros(np.shape(wanted), dtype)
+        assert logsumexp(x, dim, keepdim=keep, out=out) is out
+        assert np.array_equal(out, got)
+
+
+def test_logsumexp_of_one_slice_is_a_scalar() -> None:
+    result = logsumexp(np.array([1, 2], np.float32), 0)
+    assert isinstance(result, np.float32)
+
+
+@pytest.mark.parametrize("given", ["?", "i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8"])
+def test_integers_become_the_float_that_holds_them(given: str) -> None:
+    x = np.random.default_rng(3).integers(0, 90, (5, 7)).astype(given)
+    wanted = np.float32 if x.dtype.itemsize < 4 else np.float64
+    for relative in (LOG_SOFTMAX, SOFTMIN, LOGSUMEXP):
+        got = relative.call(x, 1)
+        assert got.dtype == wanted
+        assert np.array_equal(got, relative.call(x.astype(wanted), 1))
+
+
+@pytest.mark.parametrize("kind", ["i8", "u8"])
+def test_64_bit_integers_at_their_extremes(kind: str) -> None:
+    """Differences are exact, which float64 would round."""
+    info = np.iinfo(kind)
+    top, low = int(info.max), int(info.min)
+    rows = [[top, top - 1, low], [low, low + 3, low + 1], [top - 2, top, top - 5]]
+    x = np.array(rows, kind)
+    for function, sign in ((log_softmax, 1), (softmin, -1), (softmax, 1)):
+        for got, row in zip(function(x, 1), rows, strict=True):
+            base = max(row) if sign == 1 else min(row)
+            wanted = function(np.array([float(each - base) for each in row]), 0)
+            assert np.allclose(got, wanted, rtol=4e-16, atol=0)
+        masked = np.array([[True, True, False]] * 3)
+        for got, row in zip(function(x, 1, where=masked), rows, strict=True):
+            base = max(row[:2]) if sign == 1 else min(row[:2])
+            wanted = function(np.array([float(each - base) for each in row[:2]]), 0)
+            assert np.allclose(got[:2], wanted, rtol=4e-16, atol=0)
+
+
+def test_logsumexp_of_64_bit_integers_at_their_extremes() -> None:
+    x = np.array([[2**63 - 1, 0], [-(2**63), -(2**63)], [2**53 + 1, 2**53 + 1]])
+    LOGSUMEXP.assert_accurate(logsumexp(x, 1, keepdim=True), (x,), 1, "int64")
+
+
+@EACH
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_results_have_the_memory_order_of_the_input(
+    relative: Relative, dtype: Any, order: Any
+) -> None:
+    if relative.reduces:
+        return
+    inputs = [np.asarray(logits((30, 40), dtype), order=order) for _ in range(relative.inputs)]
+    assert relative.call(*inputs, 1).flags[f"{order}_CONTIGUOUS"]
+
+
+@pytest.mark.parametrize("kind", ["g", "D"])
+def test_longdouble_and_complex_go_the_plain_route(kind: str) -> None:
+    x = logits((4, 7), np.float64, 3.0).astype(kind)
+    for relative in RELATIVES:
+        inputs = relative.given(BATCHES[0], x) if kind == "g" else [x] * relative.inputs
+        got = relative.call(*inputs, 1)
+        assert got.dtype == x.dtype
+        exact = relative.exact(*(np.real(each) for each in inputs), 1)
+        assert np.allclose(got, exact, rtol=1e-12, atol=1e-14)
+
+
+@EACH
+def test_no_values_make_numpy_warn(relative: Relative, dtype: Any) -> None:
+    patterns = np.random.default_rng(4).integers(0, 2**64, 2000, np.uint64).view(dtype)
+    x = read_only(patterns.reshape(8, -1))
+    with np.errstate(all="raise"):
+        for dim in (0, 1):
+            relative.call(*[x] * relative.inputs, dim)

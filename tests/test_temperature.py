@@ -1,0 +1,241 @@
+"""Temperatures: one for all or one for each slice, as accurate as none."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from arrays import Layout, logits, read_only
+from reference import dims_of, slices_of
+from relatives import (
+    BACKWARD,
+    BY_NAME,
+    FEW_LAYOUTS,
+    LOG_SOFTMAX,
+    SOFTMAX,
+    SOFTMIN,
+    TEMPERED,
+    Relative,
+    name_of,
+    slices_of_several_sizes,
+)
+from ulps import assert_accurate
+
+from fastsoftmax import log_softmax, softmax
+
+Array = np.ndarray[Any, Any]
+
+NAN, INF = np.nan, np.inf
+EACH = pytest.mark.parametrize("relative", TEMPERED, ids=name_of)
+OVER_LAYOUTS = pytest.mark.parametrize("layout", FEW_LAYOUTS, ids=name_of)
+RANGE = [1e-3, 0.01, 0.1, 0.3, 0.7, 1 - 2**-50, 1.1, 1.3, np.pi, 7.0, 64.0, 1e3]
+
+
+def temperatures(shape: Any, low: float = 1e-3, high: float = 1e3) -> Array:
+    """Numbers of all sizes between two, which float32 does not have."""
+    spread = np.random.default_rng(list(np.ravel(shape))).uniform(np.log(low), np.log(high), shape)
+    return np.asarray(np.exp(spread))
+
+
+def assert_right(
+    relative: Relative, inputs: tuple[Array, ...], dim: Any, temperature: Any, what: object
+) -> None:
+    got = relative.call(*inputs, dim, temperature=temperature)
+    assert got.dtype == inputs[0].dtype
+    relative.assert_accurate(got, inputs, dim, (what, temperature), temperature=temperature)
+
+
+@EACH
+@OVER_LAYOUTS
+def test_one_temperature(relative: Relative, layout: Layout, dtype: Any) -> None:
+    for length in (1, 2, 3, 10, 33, 64, 65, 100, 1000):
+        inputs = relative.given(layout, slices_of_several_sizes(length, dtype))
+        for temperature in RANGE:
+            assert_right(relative, inputs, layout.dim, temperature, length)
+
+
+@EACH
+@OVER_LAYOUTS
+def test_one_temperature_a_slice(relative: Relative, layout: Layout, dtype: Any) -> None:
+    for length in (2, 3, 10, 64, 65, 100, 1000):
+        inputs = relative.given(layout, slices_of_several_sizes(length, dtype))
+        x = inputs[0]
+        dims = dims_of(layout.dim, x.ndim)
+        shape = tuple(1 if i in dims else size for i, size in enumerate(x.shape))
+        each = temperatures(shape)
+        assert_right(relative, inputs, layout.dim, each, length)
+        # The bits are those of the slice with its temperature as a number.
+        got = slices_of(relative.call(*inputs, layout.dim, temperature=each), layout.dim)
+        rows = [slices_of(given, layout.dim) for given in inputs]
+        numbers = slices_of(np.broadcast_to(each, x.shape), layout.dim)[:, 0]
+        for i in (0, len(got) // 2, len(got) - 1):
+            own = [given[i].copy() for given in rows]
+            alone = relative.call(*own, 0, temperature=float(numbers[i]))
+            assert got[i].tobytes() == alone.tobytes()
+
+
+@pytest.mark.parametrize("relative", [SOFTMAX, LOG_SOFTMAX, BACKWARD], ids=name_of)
+@pytest.mark.parametrize("name", ["rows", "dim 0"])
+def test_long_slices(relative: Relative, name: str) -> None:
+    layout = BY_NAME[name]
+    for length in (4097, 9000, 50_257):
+        inputs = relative.given(layout, slices_of_several_sizes(length, np.dtype(np.float32)))
+        for temperature in (0.01, 0.7, np.pi):
+            assert_right(relative, inputs, layout.dim, temperature, length)
+
+
+@EACH
+@pytest.mark.parametrize("dim", [0, 1, 2, (0, 2), None])
+def test_temperatures_that_broadcast(relative: Relative, dim: Any) -> None:
+    inputs = relative.given(BY_NAME["rows"], logits((30, 40), np.float32, 6.0))
+    inputs = tuple(each.reshape(5, 6, 40) for each in inputs)
+    dims = dims_of(dim, 3)
+    for shape in [(5, 6, 40), (5, 1, 40), (6, 40), (40,), (6, 1), (1, 1, 1), (1,), ()]:
+        offset = 3 - len(shape)
+        fits = tuple(1 if i + offset in dims else size for i, size in enumerate(shape))
+        each = temperatures(fits, 0.1, 10.0)
+        assert_right(relative, inputs, dim, each, fits)
+        for kind in (np.float32, np.float16):
+            assert_right(relative, inputs, dim, each.astype(kind), (fits, kind))
+        wide = np.asfortranarray(np.broadcast_to(each, fits))
+        assert np.array_equal(
+            relative.call(*inputs, dim, temperature=wide),
+            relative.call(*inputs, dim, temperature=each),
+        )
+
+
+@EACH
+def test_whatever_is_a_number_will_do(relative: Relative, dtype: Any) -> None:
+    inputs = relative.given(BY_NAME["rows"], logits((4, 10), dtype, 3.0))
+    wanted = relative.call(*inputs, 1, temperature=2.0).tobytes()
+    for two in (2, np.float32(2), np.int8(2), np.array(2), [[2.0]], np.full((4, 1), 2), [2]):
+        assert relative.call(*inputs, 1, temperature=two).tobytes() == wanted
+
+
+# --- Extremes -------------------------------------------------------------------------
+
+EXTREMES = [1e-30, 1e-18, 1e-6, 1e6, 1e19, 1e30, 1e300, 1e-300, 5e-324, 1.7e308, INF]
+
+
+@pytest.mark.parametrize("relative", [SOFTMAX, SOFTMIN, LOG_SOFTMAX], ids=name_of)
+@pytest.mark.parametrize("temperature", EXTREMES)
+def test_extreme_temperatures(relative: Relative, dtype: Any, temperature: float) -> None:
+    for layout in FEW_LAYOUTS[:2]:
+        for length in (2, 33, 100):
+            rows = logits((11, length), dtype, 3.0).copy()
+            rows[3:5] = 1.5  # ties
+            rows[5, :] *= dtype.type(1e-30)
+            rows[6, :] *= dtype.type(1e30)
+            (x,) = relative.given(layout, read_only(rows))
+            got = relative.call(x, layout.dim, temperature=temperature)
+            exact = relative.exact(x, layout.dim, temperature=temperature)
+            # Where quotients overflow in the dtype, so do the logarithms: errors_of counts
+            # equal infinities as right.
+            assert_accurate(got, exact, length)
+
+
+@pytest.mark.parametrize("relative", [SOFTMAX, LOG_SOFTMAX], ids=name_of)
+def test_extreme_temperatures_beside_usual_ones(relative: Relative, dtype: Any) -> None:
+    each = np.array([1e-30, 1.0, INF, 0.5, 1e30, 2.0])[:, np.newaxis]
+    rows = logits((6, 20), dtype, 3.0)
+    got = relative.call(rows, 1, temperature=each)
+    with np.errstate(all="ignore"):
+        exact = relative.exact(rows, 1, temperature=each)
+    relative.assert_accurate(got, (rows,), 1, "side by side", temperature=each)
+    assert got.shape == exact.shape
+
+
+def test_an_infinite_temperature_makes_all_alike(dtype: Any) -> None:
+    x = logits((4, 8), dtype, 30.0)
+    assert np.array_equal(softmax(x, 1, temperature=INF), np.full((4, 8), 1 / 8))
+    assert np.array_equal(
+        log_softmax(x, 1, temperature=INF), np.broadcast_to(-np.log(dtype.type(8)), (4, 8))
+    )
+
+
+def test_a_temperature_near_0_leaves_the_largest(dtype: Any) -> None:
+    x = np.array([[1.0, 3.0, 2.0], [5.0, 5.0, -1.0]], dtype)
+    wanted = [[0, 1, 0], [0.5, 0.5, 0]]
+    assert np.array_equal(softmax(x, 1, temperature=1e-30), wanted)
+
+
+@EACH
+def test_special_elements_stay_what_they_are(relative: Relative, dtype: Any) -> None:
+    if relative.inputs == 2:
+        return
+    sign = -1 if relative is SOFTMIN else 1
+    x = sign * np.array([[0, NAN, 1], [0, INF, 1], [0, -INF, 1], [-INF, -INF, -INF]], dtype)
+    for temperature in (0.3, np.full((4, 1), 3.0)):
+        got = relative.call(x, 1, temperature=temperature)
+        assert np.isnan(got[[0, 1, 3]]).all()
+        assert got[2, 1] == relative.hidden
+        assert np.isfinite(got[2, [0, 2]]).all()
+
+
+# --- 1, and with other arguments -------------------------------------------------------
+
+
+@EACH
+@OVER_LAYOUTS
+def test_a_temperature_of_1_gives_the_bits_of_none(
+    relative: Relative, layout: Layout, dtype: Any
+) -> None:
+    for length in (1, 3, 33, 65, 100, 1000):
+        inputs = relative.given(layout, slices_of_several_sizes(length, dtype))
+        wanted = relative.call(*inputs, layout.dim).tobytes()
+        shape = [1 if i in dims_of(layout.dim, inputs[0].ndim) else n for i, n in
+                 enumerate(inputs[0].shape)]  # fmt: skip
+        for one in (1, 1.0, np.float32(1), np.ones(()), np.ones(shape)):
+            got = relative.call(*inputs, layout.dim, temperature=one)
+            assert got.tobytes() == wanted, (length, np.shape(one))
+
+
+@EACH
+def test_with_a_mask(relative: Relative, dtype: Any) -> None:
+    for dim in (0, 1):
+        for length in (10, 100):
+            inputs = relative.given(BY_NAME["rows"], logits((38, length), dtype, 5.0))
+            shown = np.random.default_rng(length).random((38, length)) < 0.7
+            each = temperatures((1, length) if dim == 0 else (38, 1), 0.1, 10.0)
+            for temperature in (0.3, each):
+                got = relative.call(*inputs, dim, where=shown, temperature=temperature)
+                relative.assert_accurate(
+                    got, inputs, dim, length, where=shown, temperature=temperature
+                )
+                assert (got[~shown] == relative.hidden).all()
+
+
+@EACH
+def test_out_may_overlap_the_temperatures(relative: Relative) -> None:
+    inputs = relative.given(BY_NAME["rows"], logits((38, 40), np.float64, 3.0))
+    memory = np.zeros((38, 40))
+    memory[:, :1] = temperatures((38, 1), 0.1, 10.0)
+    wanted = relative.call(*inputs, 1, temperature=memory[:, :1].copy())
+    assert relative.call(*inputs, 1, temperature=memory[:, :1], out=memory) is memory
+    assert np.array_equal(memory, wanted)
+
+
+@EACH
+def test_threads(relative: Relative) -> None:
+    rows = np.resize(logits((97, 1013), np.float32, 5.0), (30_000, 20))
+    inputs = relative.given(BY_NAME["rows"], rows)
+    each = temperatures((30_000, 1), 0.1, 10.0)
+    wanted = relative.call(*inputs, 1, temperature=each).tobytes()
+    assert relative.call(*inputs, 1, temperature=each, workers=2).tobytes() == wanted
+
+
+@EACH
+def test_other_dtypes(relative: Relative) -> None:
+    for kind in ("i4", "u1", "g"):
+        x = np.random.default_rng(6).integers(0, 9, (5, 8)).astype(kind)
+        got = relative.call(*[x] * relative.inputs, 1, temperature=0.7)
+        exact = relative.exact(*[x] * relative.inputs, 1, temperature=0.7)
+        assert np.allclose(got, exact, rtol=2e-6, atol=1e-30)
+
+
+def test_64_bit_integers_divided_without_rounding() -> None:
+    top = 2**63 - 1
+    x = np.array([[top, top - 1, top - 5]])
+    got = softmax(x, 1, temperature=2.0)
+    assert np.array_equal(got, softmax(np.array([[0.0, -1.0, -5.0]]), 1, temperature=2.0))

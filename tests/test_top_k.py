@@ -1,0 +1,213 @@
+"""The largest probabilities and where they are, against a full sort of all of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import reference
+from arrays import Layout, logits, read_only
+from reference import EXTENDED
+from relatives import FEW_LAYOUTS, name_of
+from ulps import assert_accurate
+
+from fastsoftmax import softmax, top_k
+
+Array = np.ndarray[Any, Any]
+NAN, INF = np.nan, np.inf
+
+ONE_DIM = [layout for layout in FEW_LAYOUTS if isinstance(layout.dim, int)]
+OVER_LAYOUTS = pytest.mark.parametrize("layout", ONE_DIM, ids=name_of)
+
+
+def order_of(x: Array, dim: int, where: Any = True) -> Array:
+    """Indices from the largest logit to the smallest, those of equals as they come."""
+    keys = np.where(where, x.astype(EXTENDED), -INF)
+    return np.argsort(-keys, axis=dim, kind="stable")
+
+
+def assert_right(x: Array, k: int, dim: int, what: object = "", **more: Any) -> None:
+    got, places = top_k(x, k, dim, workers=1, **more)
+    order = order_of(x, dim, more.get("where", True))
+    wanted = np.take(order, np.arange(k), axis=dim)
+    exact = np.take_along_axis(reference.softmax(x, dim, **more), wanted, axis=dim)
+    assert got.shape == places.shape == wanted.shape, what
+    assert (got.dtype, places.dtype) == (x.dtype, np.int64), what
+    assert_accurate(got, exact, what)
+    shown = np.take_along_axis(np.broadcast_to(more.get("where", True), x.shape), wanted, axis=dim)
+    assert np.array_equal(places[shown], wanted[shown]), what
+
+
+@OVER_LAYOUTS
+def test_every_length_and_k(layout: Layout, dtype: Any) -> None:
+    for length in (1, 2, 3, 10, 33, 65, 100, 1000):
+        x = layout.of(logits((12, length), dtype, 4.0))
+        for k in sorted({1, 2, 5, length // 2, length - 1, length}):
+            if 1 <= k <= length:
+                assert_right(x, k, layout.dim, (length, k))  # type: ignore[arg-type]
+
+
+def test_a_vocabulary(dtype: Any) -> None:
+    for scale in (1.0, 20.0):
+        x = logits((3, 50_257), dtype, scale)
+        for k in (1, 5, 50):
+            assert_right(x, k, 1, k)
+
+
+def test_of_equal_logits_the_first_come_first(dtype: Any) -> None:
+    for length in (4, 10, 64, 100, 5000):
+        x = np.random.default_rng(length).integers(0, 4, (20, length)).astype(dtype)
+        for k in {1, 3, min(length, 40), length // 2}:
+            for given, dim in ((x, 1), (np.ascontiguousarray(x.T), 0)):
+                assert_right(given, k, dim, (length, k))
+    same = np.full((3, 70), -2.5, dtype)
+    _, places = top_k(same, 9, 1)
+    assert np.array_equal(places, np.broadcast_to(np.arange(9), (3, 9)))
+
+
+def test_logits_that_differ_where_probabilities_do_not(dtype: Any) -> None:
+    """By logits, the order is strict where all probabilities round to 0."""
+    x = np.array([[0.0, -5000.0, -4000.0, -4001.0, -900.0]], dtype)
+    got, places = top_k(x, 5, 1)
+    assert places.tolist() == [[0, 4, 2, 3, 1]]
+    assert got.tolist() == [[1, 0, 0, 0, 0]]
+
+
+def test_the_probabilities_are_nearly_those_of_softmax(dtype: Any) -> None:
+    x = logits((40, 60), dtype, 4.0)
+    got, places = top_k(x, 7, 1)
+    assert np.allclose(
+        got, np.take_along_axis(softmax(x, 1), places, axis=1), rtol=4 * np.finfo(dtype).eps
+    )
+
+
+@pytest.mark.parametrize("value", [NAN, INF])
+def test_slices_that_softmax_makes_nan(dtype: Any, value: float) -> None:
+    for length in (3, 40, 100, 5000):
+        x = logits((4, length), dtype).copy()
+        x[1, length // 2] = value
+        x[2] = -INF
+        got, places = top_k(x, 3, 1)
+        assert np.isnan(got[1:3]).all()
+        assert places[1:3].tolist() == [[0, 1, 2]] * 2
+        assert not np.isnan(got[[0, 3]]).any()
+        assert_right(x[[0, 3]], 3, 1)
+
+
+def test_minus_infinity_comes_last(dtype: Any) -> None:
+    x = np.array([[-INF, 1.0, -INF, 2.0, -INF]], dtype)
+    got, places = top_k(x, 5, 1)
+    assert places.tolist() == [[3, 1, 0, 2, 4]]
+    assert (got[0, 2:] == 0).all()
+    assert_accurate(got[:, :2], reference.softmax(x[:, [3, 1]], 1))
+
+
+@pytest.mark.parametrize("k", [1, 3, 10])
+def test_with_a_mask(dtype: Any, k: int) -> None:
+    x = logits((30, 40), dtype, 3.0)
+    shown = np.random.default_rng(k).random(x.shape) < 0.5
+    assert_right(x, k, 1, where=shown)
+    assert_right(x, k, 0, where=shown)
+    assert_right(x, k, 1, where=shown[:, :1] | shown[0])
+    dirty = np.where(shown, x, NAN).astype(dtype)
+    for plain, other in zip(
+        top_k(x, k, 1, where=shown), top_k(dirty, k, 1, where=shown), strict=True
+    ):
+        assert np.array_equal(plain, other)
+
+
+def test_where_fewer_are_shown_than_wanted(dtype: Any) -> None:
+    """Hidden elements have the probability 0 and come after all others."""
+    x = logits((5, 6), dtype)
+    shown = np.zeros((5, 6), bool)
+    shown[:4, 2] = True
+    shown[:2, 4] = True
+    got, places = top_k(x, 6, 1, where=shown)
+    exact = reference.softmax(x, 1, where=shown)
+    assert_accurate(got, -np.sort(-exact, axis=1))
+    for row in places:
+        assert sorted(row) == list(range(6))
+    assert (got[4] == 0).all()
+
+
+@pytest.mark.parametrize("temperature", [0.1, 0.7, 3.0, 1e30])
+def test_with_a_temperature(dtype: Any, temperature: float) -> None:
+    x = logits((30, 40), dtype, 3.0)
+    assert_right(x, 4, 1, temperature=temperature)
+    each = np.linspace(0.2, 3, 30)[:, np.newaxis]
+    assert_right(x, 4, 1, temperature=each)
+    assert_right(x, 4, 0, temperature=np.linspace(0.2, 3, 40))
+
+
+def test_an_infinite_temperature_makes_all_alike(dtype: Any) -> None:
+    got, places = top_k(logits((3, 8), dtype), 4, 1, temperature=INF)
+    assert np.array_equal(got, np.full((3, 4), 1 / 8))
+    assert all(len(set(row)) == 4 for row in places.tolist())
+
+
+def test_other_dtypes() -> None:
+    for kind in ("?", "i1", "u2", "i4", "u8", "f2", "g"):
+        x = np.random.default_rng(8).permutation(40).reshape(4, 10).astype(kind)
+        got, places = top_k(x, 3, 1)
+        assert got.dtype == softmax(x, 1).dtype
+        assert np.array_equal(places, order_of(x, 1)[:, :3])
+        wanted = np.take_along_axis(softmax(x, 1), places, axis=1)
+        assert np.allclose(got.astype(float), wanted.astype(float), rtol=1e-3)
+    x = logits((4, 10), np.float64, 3.0)
+    got, _ = top_k(x, 2, 1, np.float32)
+    assert np.array_equal(got, top_k(x.astype(np.float32), 2, 1)[0])
+
+
+def test_64_bit_integers_are_told_apart() -> None:
+    x = np.array([[2**63 - 3, 2**63 - 1, 2**63 - 2, 0]])
+    got, places = top_k(x, 3, 1)
+    assert places.tolist() == [[1, 2, 0]]
+    assert np.allclose(got, softmax(np.array([[0.0, -1.0, -2.0]]), 1), rtol=1e-14)
+
+
+def test_strides_and_storage(dtype: Any) -> None:
+    x = logits((6, 7, 8), dtype, 3.0)
+    for dim in (0, 1, 2, -1):
+        wanted = top_k(x, 3, dim)
+        for given in (np.asfortranarray(x), x[::-1].copy()[::-1], x.astype(dtype.newbyteorder())):
+            for got, right in zip(top_k(read_only(given), 3, dim), wanted, strict=True):
+                assert np.array_equal(got, right)
+    broadcast = np.broadcast_to(logits(9, dtype), (4, 9))
+    assert_right(broadcast, 3, 1)
+
+
+def test_threads_make_no_difference() -> None:
+    x = np.resize(logits((97, 101), np.float32, 3.0), (40_000, 50))
+    one, two = top_k(x, 3, 1, workers=1), top_k(x, 3, 1, workers=2)
+    assert all(np.array_equal(a, b) for a, b in zip(one, two, strict=True))
+
+
+def test_empty_inputs_and_scalars_of_one() -> None:
+    got, places = top_k(np.zeros((0, 4), np.float32), 2, 1)
+    assert got.shape == places.shape == (0, 2)
+    got, places = top_k(np.array([3.0]), 1, 0)
+    assert (got.tolist(), places.tolist()) == ([1.0], [0])
+
+
+@pytest.mark.parametrize("k", [0, -1, 6, 10**30])
+def test_a_k_out_of_range_is_refused(k: int) -> None:
+    with pytest.raises(ValueError, match=rf"k={k}.*1 to 5"):
+        top_k(np.zeros((2, 5)), k, 1)
+
+
+@pytest.mark.parametrize("k", [1.0, "1", None, True, np.True_, (1,)])
+def test_a_k_that_is_no_int_is_refused(k: Any) -> None:
+    with pytest.raises(TypeError, match="k="):
+        top_k(np.zeros((2, 5)), k, 1)
+
+
+@pytest.mark.parametrize("dim", [(0, 1), None])
+def test_dims_of_several_are_refused(dim: Any) -> None:
+    with pytest.raises(TypeError, match="dim"):
+        top_k(np.zeros((2, 5)), 1, dim)
+
+
+def test_any_integer_will_do_for_k() -> None:
+    x = logits((3, 5), np.float32)
+    assert np.array_equal(top_k(x, np.int8(2), axis=1)[1], top_k(x, 2, 1)[1])

@@ -1,0 +1,206 @@
+"""`warmup` and its command: kernels compiled ahead, so that calls find them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import processes
+import pytest
+
+from fastsoftmax import explain, warmup
+from fastsoftmax.cli import main
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# The kernel that takes the least time.
+LEAST: Any = {"dtypes": ["float32"], "layouts": ["narrow"], "parallel": False}
+
+
+def test_one_build_for_each_kernel() -> None:
+    assert warmup(**LEAST) == 1
+    assert warmup(["softmax"], **LEAST) == 1
+    assert warmup(["softmax", "softmax"], **LEAST) == 1
+    assert warmup(**{**LEAST, "layouts": ["narrow", "narrow"]}) == 1
+    assert warmup(**{**LEAST, "dtypes": ["float32", np.float32, np.dtype("f4"), "f4"]}) == 1
+    assert warmup(**{**LEAST, "dtypes": ["float32", "float64"]}) == 2
+    assert warmup(**{**LEAST, "parallel": True}) == 2
+
+
+def test_nothing_to_compile() -> None:
+    for empty in ({"dtypes": []}, {"layouts": []}):
+        assert warmup(**{**LEAST, **empty}) == 0
+    assert warmup([], **LEAST) == 0
+
+
+def test_a_name_alone_is_no_list_of_letters() -> None:
+    """One word where several can be given means this one, or is refused by name."""
+    for changes in ({"functions": "softmax"}, {"layouts": "narrow"}, {"dtypes": "float32"}):
+        (name,) = changes
+        try:
+            assert warmup(**{**LEAST, **changes}) == 1
+        except (TypeError, ValueError) as refusal:
+            assert name in str(refusal)  # noqa: PT017  # either will do
+
+
+def test_progress_is_told_before_each_build_and_at_the_end() -> None:
+    seen: list[tuple[int, int, str]] = []
+    count = warmup(["softmax", "log_softmax"], **LEAST, progress=lambda *each: seen.append(each))
+    assert [done for done, _, _ in seen] == list(range(count + 1))
+    assert {total for _, total, _ in seen} == {count}
+    names = [name for _, _, name in seen]
+    assert len(set(names)) == count + 1
+    assert all("float32" in name for name in names[:-1])
+
+
+AFTERWARDS = """
+    import sys
+    import numpy as np
+    import fastsoftmax
+
+    function, layout, dtype = sys.argv[1:]
+    shape, dim = {
+        "narrow": ((20, 10), 1),
+        "rows": ((20, 1000), 1),
+        "columns": ((10, 20), 0),
+        "split": ((300_000,), 0),
+    }[layout]
+    x = np.zeros(shape, dtype)
+    before = fastsoftmax.explain(x, dim, function=function, workers=1).code
+    count = fastsoftmax.warmup([function], dtypes=[dtype], layouts=[layout], parallel=False)
+    after = fastsoftmax.explain(x, dim, function=function, workers=1).code
+
+    import numba.core.compiler
+    def compiled(*_, **__):
+        raise SystemExit("something was compiled after all")
+    numba.core.compiler.compile_extra = compiled
+    getattr(fastsoftmax, function)(x, dim, workers=1)
+    print(before, after, count)
+"""
+
+
+@pytest.mark.parametrize(
+    ("function", "layout", "dtype"),
+    [
+        ("softmax", "narrow", "float32"),
+        ("softmax", "rows", "float64"),
+        ("softmax", "columns", "float16"),
+        ("softmax", "rows", "float16"),
+        ("log_softmax", "rows", "float32"),
+        ("log_softmax", "split", "float32"),
+        ("softmin", "narrow", "float32"),
+        ("logsumexp", "narrow", "float32"),
+    ],
+)
+def test_calls_find_what_was_compiled_ahead(
+    function: str, layout: str, dtype: str, tmp_path: Path
+) -> None:
+    said = processes.run(AFTERWARDS, function, layout, dtype, FASTSOFTMAX_CACHE_DIR=str(tmp_path))
+    before, after, count = said.split()
+    assert (before, after) == ("absent", "compiled")
+    assert int(count) >= 1
+
+
+GRADIENTS_AND_MORE = """
+    import numpy as np
+    import fastsoftmax
+
+    names = ["softmax_backward", "log_softmax_backward", "top_k", "cross_entropy"]
+    fastsoftmax.warmup(names, dtypes=["float32"], layouts=["narrow"], parallel=False)
+    import numba.core.compiler
+    def compiled(*_, **__):
+        raise SystemExit("something was compiled after all")
+    numba.core.compiler.compile_extra = compiled
+    x = np.zeros((20, 10), np.float32)
+    fastsoftmax.softmax_backward(x, x, 1)
+    fastsoftmax.log_softmax_backward(x, x, 1)
+    fastsoftmax.top_k(x, 2, 1)
+    fastsoftmax.cross_entropy(x, np.zeros(20, int))
+"""
+
+
+def test_functions_that_explain_does_not_know() -> None:
+    processes.run(GRADIENTS_AND_MORE)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"functions": ["sigmoid"]}, ("functions", "'sigmoid'", "softmax")),
+        ({"functions": ["softmax", "explain"]}, ("functions", "'explain'")),
+        ({"layouts": ["diagonal"]}, ("layouts", "'diagonal'", "rows")),
+        ({"layouts": ["rows", "Narrow"]}, ("layouts", "'Narrow'")),
+        ({"dtypes": ["int32"]}, ("dtype", "int32")),
+        ({"dtypes": ["longdouble"]}, ("dtype",)),
+        ({"dtypes": ["complex64"]}, ("dtype", "complex64")),
+        ({"dtypes": ["float32", bool]}, ("dtype", "bool")),
+        ({"dtypes": ["float33"]}, ("float33",)),
+    ],
+    ids=str,
+)
+def test_what_there_is_not_is_refused(changes: Any, words: tuple[str, ...]) -> None:
+    seen: list[Any] = []
+    with pytest.raises(ValueError, match=words[0]) as caught:
+        warmup(**{**LEAST, **changes}, progress=lambda *each: seen.append(each))
+    for word in words:
+        assert word in str(caught.value)
+    assert seen == [], "nothing is compiled before everything is checked"
+
+
+def test_it_leaves_the_results_alone() -> None:
+    x = np.zeros((20, 10), np.float32)
+    warmup(**LEAST)
+    assert explain(x, 1).code == "compiled"
+
+
+# --- The command ------------------------------------------------------------------------
+
+
+def test_the_command(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["warmup", "--dtypes", "float32", "--layouts", "narrow", "--serial"]
+    assert main(words) == 0
+    out, err = capsys.readouterr()
+    first, last = out.splitlines()
+    assert "0 of 1" in " ".join(first.split())
+    assert "float32" in first
+    assert "1 of 1" in " ".join(last.split())
+    assert err == ""
+
+
+def test_words_with_commas_between(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["warmup", "--dtypes", "float32, float64", "--layouts=narrow", "--serial"]
+    assert main(words) == 0
+    assert "2 of" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["--functions", "sigmoid"], "sigmoid"),
+        (["--layouts", "rows,diagonal"], "diagonal"),
+        (["--dtypes", "int32"], "int32"),
+        (["--dtypes", "float33"], "float33"),
+        (["--threads", "3"], "--threads"),
+        (["extra"], "extra"),
+        (["--serial=1"], "--serial"),
+    ],
+)
+def test_the_command_refuses_in_one_line(
+    words: list[str], named: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["warmup", *words]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert len(err.splitlines()) == 1
+    assert err.startswith("fastsoftmax: error: ")
+    assert named in err
+
+
+def test_the_command_has_help(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["warmup", "--help"])
+    assert ended.value.code == 0
+    out = capsys.readouterr().out
+    for word in ("fastsoftmax warmup", "--functions", "--dtypes", "--layouts", "--serial"):
+        assert word in out
