@@ -26,26 +26,12 @@ FORWARD = {
 """The functions of logits: their operation, and whether the input counts negative."""
 
 
-def by_shortcut(name: str, *arguments: Any) -> Array:
-    """A function whose results have the shape of its input, by the way of a call like it."""
-    key = key_of(name, *arguments)
-    if key is not None:
-        way = ways.get(key)
-        if way is not None:
-            result: Array = way(arguments[0], arguments[4], arguments[5])
-            return result
+def elementwise(key: Any, name: str, *arguments: Any) -> Array:
+    """A function whose results have the shape of its input; its way is kept by `key`."""
     call, mask = forward(name, *arguments)
     result = _masked(_compute.elementwise(call), mask)
     if key is not None:
         _learn(key, call, result)
-    return result
-
-
-def bare_softmax(key: Any, *arguments: Any) -> Array:
-    """Softmax of an array over a dim and nothing else, which has a shorter key."""
-    call, _ = forward("softmax", *arguments)
-    result = _compute.elementwise(call)
-    _learn(key, call, result)
     return result
 
 
@@ -83,8 +69,9 @@ def logsumexp(
         key = key, keepdim
         way = ways.get(key)
         if way is not None:
-            found: Array = way(input)
-            return found
+            found: Array | None = way(input)
+            if found is not None:
+                return found
     else:
         key = None
     keep = _arguments.keepdim_of(keepdim, keepdims)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from fastsoftmax import _plain, _temperature
+from fastsoftmax import _plain, _temperature, _ways
 from fastsoftmax._arguments import same_memory
 from fastsoftmax._cpu import HAS_HALF
 from fastsoftmax._dtypes import FLOAT32, FLOAT64, kernel_dtype
@@ -123,7 +123,7 @@ def storage(dtype: np.dtype[Any]) -> np.dtype[Any]:
 
 
 def shortcut(call: Call, result: Array) -> Way | None:
-    """The way of calls like this one, if they are small and computed as they stand."""
+    """The way of calls like this one, if they are computed as they stand."""
     array = call.inputs[0]
     if not _stands_as_computed(call):
         return None
@@ -135,16 +135,18 @@ def shortcut(call: Call, result: Array) -> Way | None:
         return None
     if call.out is None and np.empty_like(array).strides != result.strides:
         return None
+    if call.out is not None and result is not call.out:
+        return None
     task = Task(_operation(call), _options(call) | ops.RESULTS, call.dims)
     operands = _operands(call, call.dtype, result)
     plan = plan_for(operands, task)
-    return plan.shortcut(operands) if plan.is_serial(call.workers) else None
+    return _ways.of_results(plan, operands, call.dtype, call.workers)
 
 
 def _stands_as_computed(call: Call) -> bool:
     """Whether kernels read the first input where it is, without a cast."""
     array = call.inputs[0]
-    same = array.dtype == call.dtype and call.dtype in _COMPUTED
+    same = array.dtype == call.dtype and _converts(call.dtype)
     return same and array.size > 0 and _whole_elements(array)
 
 
@@ -169,7 +171,7 @@ def summary_shortcut(call: Call, shape: tuple[int, ...]) -> Way | None:
     plan = plan_for(
         operands, Task(_operation(call), _options(call) | ops.SUMMARY_WANTED, call.dims)
     )
-    return plan.summary_way(operands, result, shape) if plan.is_serial(call.workers) else None
+    return _ways.of_summaries(plan, operands, result, shape, call.dtype, call.workers)
 
 
 def leaders(call: Call, count: int) -> tuple[Array, Array]:

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastsoftmax._arguments import MISSING, Missing
-from fastsoftmax._shortcuts import ways
+from fastsoftmax._shortcuts import bare_key_of, key_of, ways
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike
 
 Dim = int | tuple[int, ...] | None
+_Array = np.ndarray
 _ONE = 1.0
 
 
@@ -115,30 +116,33 @@ def softmax(
     >>> softmax([1.0, 2.0, np.nan], dim=0, where=[True, True, False])
     array([0.2689, 0.7311, 0.    ])
     """
+    key: Any
     is_bare = (
-        input.__class__ is np.ndarray
+        input.__class__ is _Array
         and dim.__class__ is int
         and dtype is None
         and axis is MISSING
-        and out is None
         and where is None
         and temperature is _ONE
         and workers is None
-        and not return_lse
+        and return_lse is False
     )
     if is_bare:
-        key = input.shape, input.strides, input.dtype, dim  # type: ignore[union-attr]
+        if out is None:
+            key = input.shape, input.strides, input.dtype, dim  # type: ignore[union-attr]
+        else:
+            key = bare_key_of(input, dim, out)
         way = ways.get(key)
         if way is not None:
-            return way(input)
-    from fastsoftmax import _calls
-
+            result = way(input, out)
+            if result is not None:
+                return result
     arguments = input, dim, dtype, axis, out, where, temperature, workers
-    if is_bare:
-        return _calls.bare_softmax(key, *arguments)
     if return_lse:
+        from fastsoftmax import _calls
+
         return _calls.softmax_and_lse(*arguments)
-    return _calls.by_shortcut("softmax", *arguments)
+    return _by_shortcut("softmax", arguments, key if is_bare else key_of("softmax", *arguments))
 
 
 def softmin(
@@ -187,10 +191,8 @@ def softmin(
     >>> softmin([1.0, 2.0, 3.0], dim=0)
     array([0.6652, 0.2447, 0.09  ])
     """
-    from fastsoftmax import _calls
-
     arguments = input, dim, dtype, axis, out, where, temperature, workers
-    return _calls.by_shortcut("softmin", *arguments)
+    return _by_shortcut("softmin", arguments, key_of("softmin", *arguments))
 
 
 def log_softmax(
@@ -242,10 +244,8 @@ def log_softmax(
     >>> log_softmax([0.0, -40.0], dim=0)
     array([-4.2484e-18, -4.0000e+01])
     """
-    from fastsoftmax import _calls
-
     arguments = input, dim, dtype, axis, out, where, temperature, workers
-    return _calls.by_shortcut("log_softmax", *arguments)
+    return _by_shortcut("log_softmax", arguments, key_of("log_softmax", *arguments))
 
 
 def logsumexp(
@@ -305,3 +305,15 @@ def logsumexp(
     from fastsoftmax import _calls
 
     return _calls.logsumexp(input, dim, dtype, axis, keepdim, keepdims, out, where, workers)
+
+
+def _by_shortcut(name: str, arguments: tuple[Any, ...], key: Any) -> np.ndarray[Any, Any]:
+    """The result by the way of a call with the same key, if there was one."""
+    way = ways.get(key)
+    if way is not None:
+        result: np.ndarray[Any, Any] | None = way(arguments[0], arguments[4], arguments[5])
+        if result is not None:
+            return result
+    from fastsoftmax import _calls
+
+    return _calls.elementwise(key, name, *arguments)

@@ -28,8 +28,9 @@ class Geometry(NamedTuple):
     """The axes of a slice, outermost first; at least one."""
     batch: tuple[Axis, ...]
     """The other axes, outermost first; at least one."""
-    corner: tuple[int | slice, ...]
-    """The index of a one-dimensional view that starts where the first slice does."""
+    corner: tuple[int | slice, ...] | None
+    """The index of a one-dimensional view that starts where the first slice does; None where
+    arrays do so themselves."""
 
     @property
     def length(self) -> int:
@@ -73,11 +74,13 @@ def geometry(
             steps = [-step for step in steps]
         corner.append(size - 1 if backwards else 0)
         (inner if i in dims else batch).append(Axis(size, tuple(steps)))
-    if corner:
+    turned = any(corner)
+    if turned:
         corner[-1] = slice(corner[-1], None, -1) if corner[-1] else slice(None)
     batch.sort(key=_reach, reverse=True)
     operands = len(strides)
-    return Geometry(_merged(inner, operands), _merged(batch, operands), tuple(corner))
+    axes = _merged(inner, operands), _merged(batch, operands)
+    return Geometry(*axes, tuple(corner) if turned else None)
 
 
 def _reach(axis: Axis) -> tuple[int, int]:

@@ -90,7 +90,8 @@ def run(
                 grain = -(-tasks // (count * SHARES))
                 memory = own.bytes(count * scratch)
                 next_task = np.zeros(1, np.intp)
-                ready(kernel, dtype, True)(count, next_task, tasks, grain, memory, arguments)
+                parallel = ready(kernel, dtype, True)
+                parallel(count, next_task, tasks, grain, memory, scratch, arguments)
                 return
         finally:
             if mine:

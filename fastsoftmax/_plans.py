@@ -14,7 +14,7 @@ import numpy as np
 from fastsoftmax import _launch
 from fastsoftmax._cpu import LAST_LEVEL_BYTES
 from fastsoftmax._jit import SCRATCH_UNIT, Kernel
-from fastsoftmax.kernels import columns, narrow, whole
+from fastsoftmax.kernels import columns, narrow, short, whole
 from fastsoftmax.kernels.leaders import leaders_kernel
 from fastsoftmax.kernels.operations import LOGS, RESULTS, SOFTMAX, Operation
 from fastsoftmax.kernels.outcomes import PARTS
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from fastsoftmax._geometry import Dims, Geometry
-    from fastsoftmax._shortcuts import Way
 
 Array = np.ndarray[Any, Any]
 
@@ -82,9 +81,12 @@ class Plan:
         """The bytes of an element where it is computed."""
         self.corner = geometry.corner
         elements = geometry.length * geometry.slices
+        self.bytes = elements * dtype.itemsize
         self.cost = elements * COST[kind][self.item]
         self.streaming = 2 * elements * dtype.itemsize > LAST_LEVEL_BYTES // 4
         self.width = 0
+        self.batch = 1
+        """Rows that are computed at a time."""
         self.scratch = 0
         self.tasks = 0
         self._fields = task.options, plane
@@ -103,39 +105,25 @@ class Plan:
 
     def run(self, operands: tuple[Array, ...], workers: int | None) -> None:
         """Compute."""
-        self._run(tuple(self._flat(operand) for operand in operands), workers)
+        self.launch(tuple(self.flat(operand) for operand in operands), workers)
 
-    def _flat(self, operand: Array) -> Array:
-        """A one-dimensional array that starts where the first slice does."""
+    def flat(self, operand: Array) -> Array:
+        """An array that starts where the first slice does."""
         corner = self.corner
-        if operand.ndim != len(corner):  # a placeholder
+        if corner is None or operand.ndim != len(corner):  # a placeholder
             return operand
-        if len(corner) != 1:
-            return operand[corner] if corner else operand.reshape(1)
-        return operand if corner[0] == _ALL else operand[corner]
+        return operand[corner]
 
-    def _run(self, operands: tuple[Array, ...], workers: int | None) -> None:
-        raise AssertionError("a plan is a OnePass or a Split")
+    def launch(self, operands: tuple[Array, ...], workers: int | None) -> None:
+        """Compute with operands that are `flat`."""
+        raise AssertionError("a plan is a OnePass, a Split or a Leading")
 
     def is_serial(self, workers: int | None) -> bool:
         """Whether calls like this never take threads."""
         return workers == 1 or _launch.is_serial(self.tasks, self.cost)
 
-    def shortcut(self, operands: tuple[Array, ...]) -> Way | None:
-        """A function that makes the result of a serial call with operands like these."""
-        return None
-
-    def summary_way(
-        self, operands: tuple[Array, ...], result: Array, shape: tuple[int, ...]
-    ) -> Way | None:
-        """The same for the first part of summaries like `result`, in this shape."""
-        return None
-
     def _table(self, geometry: Geometry) -> Array:
-        return geometry.table(int(self.streaming), self.width, *self._fields)
-
-
-_ALL = slice(None)
+        return geometry.table(int(self.streaming), self.width or self.batch, *self._fields)
 
 
 class OnePass(Plan):
@@ -155,6 +143,10 @@ class OnePass(Plan):
             per_run = tasks_in(run.size, self.width, dtype.itemsize)
             tile = tile_bytes(geometry.length, self.width, self.item)
             self.scratch = _rounded(tile * task.operation.inputs)
+        elif kind == "rows" and geometry.length <= block_of(self.item):
+            self.kernel = short.short
+            self.batch = short.rows_of(geometry.length, self.item)
+            self.scratch = _rounded(short.scratch_bytes(geometry.length, self.item, self.batch))
         elif kind == "rows":
             self.scratch = _rounded(scratch_bytes(geometry.length, self.item))
         elif kind == "along":
@@ -167,68 +159,14 @@ class OnePass(Plan):
         self.tasks = math.prod(axis.size for axis in above) * per_run
         self.kernels = (self.kernel,)
 
-    def _run(self, operands: tuple[Array, ...], workers: int | None) -> None:
+    def launch(self, operands: tuple[Array, ...], workers: int | None) -> None:
+        """See `Plan.launch`."""
         if self.is_bare:
             operands = operands[:2]
         arguments = *operands, self.table
         _launch.run(
             self.kernel, self.dtype, arguments, self.tasks, self.cost, workers, self.scratch
         )
-
-    def shortcut(self, operands: tuple[Array, ...]) -> Way | None:
-        """See `Plan.shortcut`."""
-        kernel = _launch.ready(self.kernel, self.dtype, False)
-        table, flat = self.table, self._flat
-        tasks, size, empty_like = self.tasks, self.scratch, np.empty_like
-        scratch = _launch.own.bytes if size else _no_bytes
-        corner = self.corner
-        if self.is_bare and corner == (_ALL,):
-
-            def flat_bare(array: Array, out: Array | None = None, _: None = None) -> Array:
-                result = empty_like(array) if out is None else out
-                kernel(array, result, table, scratch(size), 0, tasks)
-                return result
-
-            return flat_bare
-        if self.is_bare:
-
-            def bare(array: Array, out: Array | None = None, _: None = None) -> Array:
-                result = empty_like(array) if out is None else out
-                kernel(array[corner], result[corner], table, scratch(size), 0, tasks)
-                return result
-
-            return bare
-        _, _, second, mask, *rest = (flat(operand) for operand in operands)
-
-        def way(array: Array, out: Array | None, where: Array | None) -> Array:
-            result = empty_like(array) if out is None else out
-            shown = mask if where is None else where.view(_BYTE)[corner]
-            views = array[corner], result[corner], second, shown
-            kernel(*views, *rest, table, scratch(size), 0, tasks)
-            return result
-
-        return way
-
-    def summary_way(
-        self, operands: tuple[Array, ...], result: Array, shape: tuple[int, ...]
-    ) -> Way | None:
-        """See `Plan.summary_way`."""
-        kernel = _launch.ready(self.kernel, self.dtype, False)
-        *_, last = flat = [self._flat(operand) for operand in operands]
-        begin = (last.ctypes.data - result.ctypes.data) // result.itemsize
-        corner, rest, table, dtype = self.corner, flat[1:-1], self.table, self.dtype
-        tasks, size, parts, slices = self.tasks, self.scratch, result.size, math.prod(shape)
-        scratch = _launch.own.bytes if size else _no_bytes
-        empty = np.empty
-
-        def way(array: Array) -> Array:
-            found = empty(parts)
-            kernel(array[corner], *rest, found[begin:], table, scratch(size), 0, tasks)
-            with np.errstate(all="ignore"):
-                log_sums: Array = found[:slices].astype(dtype).reshape(shape)
-            return log_sums if shape else log_sums[()]
-
-        return way
 
 
 class Leading(Plan):
@@ -240,7 +178,8 @@ class Leading(Plan):
         self.tasks = geometry.slices
         self.table = self._table(geometry)
 
-    def _run(self, operands: tuple[Array, ...], workers: int | None) -> None:
+    def launch(self, operands: tuple[Array, ...], workers: int | None) -> None:
+        """See `Plan.launch`."""
         arguments = *operands, self.table
         _launch.run(leaders_kernel, self.dtype, arguments, self.tasks, self.cost, workers)
 
@@ -270,7 +209,8 @@ class Split(Plan):
         self.tasks = groups * self.blocks
         self.kernels = (self.reduce, self.write) if self.writes else (self.reduce,)
 
-    def _run(self, operands: tuple[Array, ...], workers: int | None) -> None:
+    def launch(self, operands: tuple[Array, ...], workers: int | None) -> None:
+        """See `Plan.launch`."""
         slices = np.zeros((whole.SLICE_ROWS, self.slices))
         blocks = np.empty((PARTS, self.blocks, self.slices))
         arguments = *operands, slices, blocks, self.table
@@ -298,7 +238,6 @@ _ALONG: tuple[Callable[[Operation], Kernel], ...] = (whole.reduce, whole.write)
 
 _BYTE = np.dtype(np.uint8)
 _NO_MEMORY = np.empty(0, np.uint8)
-
 
 def _no_bytes(_: int) -> Array:
     return _NO_MEMORY

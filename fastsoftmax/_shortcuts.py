@@ -16,10 +16,11 @@ import numpy as np
 from fastsoftmax._arguments import MISSING
 
 Way = Callable[..., Any]
-"""``way(input)`` for plain calls, ``way(input, out, where)`` for others."""
+"""``way(input, out=None, where=None)``; that of `logsumexp` takes the input alone."""
 
 ways: dict[Any, Way] = {}
-"""By `key_of`, and plain calls of softmax by (shape, strides, dtype, dim)."""
+"""By `key_of`; calls of softmax with nothing else by (shape, strides, dtype, dim), or by
+`bare_key_of`."""
 _MOST_WAYS = 512
 
 _Array = np.ndarray
@@ -52,9 +53,7 @@ def key_of(
         return None
     target = mask = None
     if out is not None:
-        if out.__class__ is not _Array or not out.flags.writeable:
-            return None
-        if out is not input and np.may_share_memory(out, input):
+        if out.__class__ is not _Array or not _is_free(out, input):
             return None
         target = out.shape, out.strides, out.dtype
     if where is not None:
@@ -65,6 +64,24 @@ def key_of(
         mask = where.strides, where.dtype
     given = target, mask, temperature, workers
     return name, input.shape, input.strides, input.dtype, dim, given
+
+
+def bare_key_of(input: Any, dim: Any, out: Any) -> Any:
+    """The shorter key of softmax with nothing but an `out` besides, an array like the others."""
+    if out.__class__ is not _Array or not _is_free(out, input):
+        return None
+    return input.shape, input.strides, input.dtype, dim, out.shape, out.strides, out.dtype
+
+
+def _is_free(out: Any, input: Any) -> bool:
+    """Whether results can go to `out` as they are made: it is the input or apart from it."""
+    flags = out.flags
+    if not flags.writeable:
+        return False
+    # What owns its memory shares it with its views alone.  NumPy's own test takes 170 ns.
+    if out is input or (flags.owndata and input.base is None):
+        return True
+    return not np.may_share_memory(out, input)
 
 
 def remember(key: Any, way: Way) -> None:

@@ -13,6 +13,7 @@ from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
+from fastsoftmax._jit import Data
 from fastsoftmax.kernels.values import (
     INT32,
     INT64,
@@ -34,24 +35,25 @@ LINE_BYTES = 64
 
 
 @intrinsic
-def pointer(_context, array):
-    """The address of the first element of `array`."""
+def pointer(_context, given):
+    """The address of the first element of an array that a kernel was handed."""
 
     def codegen(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> Any:
+        if isinstance(given, Data):
+            return args[0]
         return context.make_array(sig.args[0])(context, builder, args[0]).data
 
-    return types.CPointer(array.dtype)(array), codegen
+    return types.CPointer(given.dtype)(given), codegen
 
 
 @intrinsic
-def pointer_like(_context, array, like):
-    """The address of the first byte of `array`, typed like the address `like`."""
+def pointer_like(_context, given, like):
+    """The same address, typed like the address `like`."""
 
     def codegen(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> Any:
-        data = context.make_array(sig.args[0])(context, builder, args[0]).data
-        return builder.bitcast(data, context.get_value_type(like))
+        return builder.bitcast(args[0], context.get_value_type(like))
 
-    return like(array, like), codegen
+    return like(given, like), codegen
 
 
 @formula

@@ -45,9 +45,16 @@ from fastsoftmax.kernels.strides import (
     slice_at,
 )
 from fastsoftmax.kernels.sums import LANES_BYTES, block_length, lane_count
-from fastsoftmax.kernels.sweep import divide_lead, divide_rest, exponentials, scale, sweep
+from fastsoftmax.kernels.sweep import (
+    divide_lead,
+    divide_rest,
+    exponentials,
+    folded,
+    scale,
+    sweep,
+)
 from fastsoftmax.kernels.values import Value, formula
-from fastsoftmax.kernels.vectors import double, narrow
+from fastsoftmax.kernels.vectors import double, largest, narrow
 
 # Blocks of a row at the most, so that the terms of two rows stay in the second-level cache.
 MOST_BLOCKS = 32
@@ -56,7 +63,7 @@ _SHARES_BYTES = 2 * 8 * MOST_BLOCKS
 
 
 @device
-def _block(x: Any, start: Any, count: Any, dims: Any, direct: Any, buffer: Any) -> Any:
+def block_at(x: Any, start: Any, count: Any, dims: Any, direct: Any, buffer: Any) -> Any:
     """The address of a block of the slice at `x`: where it stands, or gathered."""
     if direct:
         return advance(x, start)
@@ -65,7 +72,7 @@ def _block(x: Any, start: Any, count: Any, dims: Any, direct: Any, buffer: Any) 
 
 
 @device
-def _reduce_shifted(
+def reduce_shifted(
     x: Any,
     length: Any,
     dims: Any,
@@ -74,6 +81,7 @@ def _reduce_shifted(
     buffer: Any,
     terms: Any,
     state: Any,
+    part: Any,
     numbers: Any,
 ) -> None:
     """Write the terms and state of the blocks of a row, shifted by its maximum.
@@ -84,16 +92,17 @@ def _reduce_shifted(
     size = block_length(x)
     for start_ in range(0, length, size):
         count = min(size, length - start_)
-        shift(SOFTMAX, _block(x, start_, count, dims, direct, buffer), count, by, buffer)
+        shift(SOFTMAX, block_at(x, start_, count, dims, direct, buffer), count, by, buffer)
         top = largest_of(buffer, count)
         frame, k = frame_of(top, x, numbers, None)
         high, low = exponentials(buffer, frame, advance(terms, start_), count, numbers)
-        _keep(state, start_ // size, top, k, high, low)
+        keep_block_state(advance(state, start_ // size), part, top, k, high, low)
 
 
 @device
-def _keep(state: Any, block: Any, top: Any, k: Any, high: Any, low: Any) -> None:
-    keep_state(advance(state, block), MOST_BLOCKS, (double(top), double(k), high, low, 0.0))
+def keep_block_state(state: Any, part: Any, top: Any, k: Any, high: Any, low: Any) -> None:
+    """Write the state of a block, whose parts are `part` elements apart."""
+    keep_state(state, part, (double(top), double(k), high, low, 0.0))
 
 
 @device
@@ -140,7 +149,7 @@ def rows(source: Any, target: Any, geometry: Any, scratch: Any, first: Any, last
     shares = workspace(x_base, _SHARES_BYTES)
 
     x = slice_at(x_base, first, batch, SOURCE)
-    x = _block(x, 0, min(size, length), dims, x_direct, staged)
+    x = block_at(x, 0, min(size, length), dims, x_direct, staged)
     top = largest_of(x, min(size, length))
     for row in range(first, last):
         x_row = slice_at(x_base, row, batch, SOURCE)
@@ -152,11 +161,11 @@ def rows(source: Any, target: Any, geometry: Any, scratch: Any, first: Any, last
             below, below_count = x, count
             if block + 1 < blocks:
                 below_count = min(size, length - begin - size)
-                below = _block(x_row, begin + size, below_count, dims, x_direct, spare)
+                below = block_at(x_row, begin + size, below_count, dims, x_direct, spare)
             elif row + 1 < last:
                 below_count = min(size, length)
                 below = slice_at(x_base, row + 1, batch, SOURCE)
-                below = _block(below, 0, below_count, dims, x_direct, spare)
+                below = block_at(below, 0, below_count, dims, x_direct, spare)
             out, lead, writes = results, 0, row > first
             if writes and out_direct:
                 out = advance(out_row, begin)
@@ -166,7 +175,7 @@ def rows(source: Any, target: Any, geometry: Any, scratch: Any, first: Any, last
                     prefetch_to_write(out, 0)
                     prefetch_to_write(out, count - 1)
             quotient = shares[2 * block], shares[2 * block + 1]
-            high, low, next_top = sweep(
+            sums, next_tops = sweep(
                 x,
                 frame,
                 advance(terms, begin),
@@ -180,17 +189,20 @@ def rows(source: Any, target: Any, geometry: Any, scratch: Any, first: Any, last
                 streaming and writes,
                 numbers,
             )
-            _keep(state, block, top, k, high, low)
+            high, low = folded(sums)
+            keep_block_state(advance(state, block), MOST_BLOCKS, top, k, high, low)
             if writes:
                 divide_lead(advance(above, begin), lead, quotient, out)
                 if not out_direct:
                     scatter(results, out_row, begin, count, dims)
-            x, top = below, next_top
+            x, top = below, largest(next_tops)
             staged, spare = spare, staged
         row_top = largest_top(state, blocks)
         if needs_shift(SOFTMAX, row_top, x_base, numbers, None):
             by = narrow(row_top, x_base)
-            _reduce_shifted(x_row, length, dims, x_direct, by, results, terms, state, numbers)
+            reduce_shifted(
+                x_row, length, dims, x_direct, by, results, terms, state, MOST_BLOCKS, numbers
+            )
         whole = merged(SOFTMAX, state, MOST_BLOCKS, 1, blocks, setting)
         quotient = coefficients(SOFTMAX, whole, row_top, x_base, numbers, None, False)
         if blocks == 1:

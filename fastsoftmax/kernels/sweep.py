@@ -38,7 +38,7 @@ from fastsoftmax.kernels.sums import (
     total,
 )
 from fastsoftmax.kernels.values import Value, formula
-from fastsoftmax.kernels.vectors import fma, keep_first, largest, maximum, splat
+from fastsoftmax.kernels.vectors import fma, keep_first, maximum, splat
 
 # --- Exponentials ---------------------------------------------------------------------
 
@@ -58,7 +58,7 @@ def add_first(sums: Any, x: Value, j: Any, count: Any, numbers: Any, frame: Any,
 def _finish_exponentials(
     x: Any, frame: Any, terms: Any, first: Any, length: Any, sums: Any, numbers: Any
 ) -> Any:
-    """Write the terms from group `first` on; returns the parts of the total of all."""
+    """Write the terms from group `first` on; returns `sums` with them."""
     group, count = lanes(x), lane_count(x)
     whole = length - length % count
     for j in range(first, whole, count):
@@ -67,13 +67,20 @@ def _finish_exponentials(
         sums = add(sums, parts)
     if whole < length:
         sums = add_first(sums, x, whole, length - whole, numbers, frame, terms)
-    return parts_of(fold(total(sums)))
+    return sums
 
 
 @device
 def exponentials(x: Any, frame: Any, terms: Any, length: Any, numbers: Any) -> Any:
     """Write the terms of a block; returns the parts of their total."""
-    return _finish_exponentials(x, frame, terms, 0, length, start(lanes(x)), numbers)
+    sums = _finish_exponentials(x, frame, terms, 0, length, start(lanes(x)), numbers)
+    return folded(sums)
+
+
+@formula
+def folded(sums: Any) -> Any:
+    """The parts of the total of all lanes."""
+    return parts_of(fold(total(sums)))
 
 
 # --- Division -------------------------------------------------------------------------
@@ -169,7 +176,7 @@ def sweep(
     streaming: Any,
     numbers: Any,
 ) -> Any:
-    """Exponentials of `x`, maximum of `below`, division of `above`: ``(high, low, top)``.
+    """Exponentials of `x`, maximum of `below`, division of `above`: ``(sums, tops)`` by lane.
 
     `x` and `below` are blocks of logits, `terms` receives the terms of `x`, and `above` holds
     terms, as many, whose results go to `out`: from element `lead` on (where a cache line
@@ -194,6 +201,6 @@ def sweep(
                     x, frame, terms, below, above, quotient, out, lead, False, numbers, j, state
                 )
         _, sums, top = state
-    high, low = _finish_exponentials(x, frame, terms, rounds, length, sums, numbers)
+    sums = _finish_exponentials(x, frame, terms, rounds, length, sums, numbers)
     divide_rest(above, lead + rounds, length, quotient, out, streaming)
-    return high, low, largest(raised(top, below, rounds, below_length))
+    return sums, raised(top, below, rounds, below_length)

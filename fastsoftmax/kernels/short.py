@@ -1,0 +1,189 @@
+"""Softmax of rows of one block, some of them at a time.
+
+As `rows`, but the numbers of a row (its frame, its quotient) depend on the last element of
+the loop over it, by some 200 cycles of operations that wait for one another: as long as the
+loop over 300 float32.  So the rows of a *batch* go through each step together, where those of
+one row wait beside those of others.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastsoftmax._jit import device, kernel
+from fastsoftmax.kernels import exponential
+from fastsoftmax.kernels.groups import ROW_BYTES, raised
+from fastsoftmax.kernels.memory import (
+    LINE_BYTES,
+    advance,
+    elements_before_line,
+    line_count,
+    load_like,
+    pointer,
+    pointer_like,
+    prefetch_to_write,
+    store,
+    stream_fence,
+    workspace,
+    workspace_double,
+)
+from fastsoftmax.kernels.operations import NEGATIVE_INFINITY, SOFTMAX
+from fastsoftmax.kernels.outcomes import PARTS, coefficients, frame_of, load_state, needs_shift
+from fastsoftmax.kernels.rows import block_at, keep_block_state, reduce_shifted
+from fastsoftmax.kernels.strides import SOURCE, TARGET, described, is_row, scatter, slice_at
+from fastsoftmax.kernels.sums import BLOCK_BYTES, LANES_BYTES, lane_count, lanes
+from fastsoftmax.kernels.sweep import divide_lead, divide_rest, folded, sweep
+from fastsoftmax.kernels.values import Value, formula
+from fastsoftmax.kernels.vectors import double, largest, narrow, splat
+
+MOST_ROWS = 4
+"""Rows of a batch at the most."""
+_TOPS_BYTES = LANES_BYTES * MOST_ROWS
+_SUMS_BYTES = 2 * LANES_BYTES * MOST_ROWS
+_PAIRS_BYTES = 2 * 8 * MOST_ROWS
+_STATE_BYTES = PARTS * 8 * MOST_ROWS
+
+
+def rows_of(length: int, itemsize: int) -> int:
+    """Rows of a batch: no more than fit a block."""
+    return max(1, min(MOST_ROWS, 16384 // (length * itemsize)))
+
+
+def _pitch(length: int, lines: int, lanes_: int) -> int:
+    return (length + lanes_ + 2 * lines - 1) // lines * lines
+
+
+_pitch_of = device(_pitch)
+"""Elements from one row of terms to the next: whole lines, with one before and a group after."""
+
+
+def scratch_bytes(length: int, itemsize: int, rows: int) -> int:
+    """The scratch memory that `short` takes."""
+    pitch = _pitch(length, LINE_BYTES // itemsize, LANES_BYTES // itemsize)
+    return 4 * rows * pitch * itemsize + 2 * LINE_BYTES
+
+
+@formula
+def _keep_lanes(memory: Value, row: Any, values: Any) -> None:
+    """Write the lanes of a row."""
+    for i, value in enumerate(values):
+        store(memory, (row * len(values) + i) * value.count, value)
+
+
+@formula
+def _kept_lanes(memory: Value, row: Any, like: Value) -> Any:
+    """The two that were written."""
+    return tuple(load_like(memory, (row * 2 + i) * like.count, like) for i in range(2))
+
+
+@kernel("source", "target")
+def short(source: Any, target: Any, geometry: Any, scratch: Any, first: Any, last: Any) -> None:
+    """Softmax of the slices `first` to `last` - 1, of one block each."""
+    x_base, out_base = pointer(source), pointer(target)
+    numbers = exponential.numbers(x_base)
+    length, streaming, most, _, _, batch, dims = described(geometry)
+    x_direct, out_direct = is_row(dims, SOURCE), is_row(dims, TARGET)
+    streaming = streaming and out_direct
+    group = lanes(x_base)
+    pitch = _pitch_of(length, line_count(x_base), lane_count(x_base))
+
+    terms = pointer_like(scratch, x_base)
+    terms = advance(terms, elements_before_line(terms) + line_count(x_base))
+    above = advance(terms, most * pitch)
+    staged, spare = advance(above, most * pitch), advance(above, 2 * most * pitch)
+    results = workspace(x_base, ROW_BYTES)
+    tops, sums = workspace(x_base, _TOPS_BYTES), workspace(x_base, _SUMS_BYTES)
+    frames, quotients = workspace(x_base, _PAIRS_BYTES), workspace(x_base, _PAIRS_BYTES)
+    state = workspace_double(x_base, _STATE_BYTES)
+
+    for i in range(min(most, last - first)):
+        x_row = slice_at(x_base, first + i, batch, SOURCE)
+        x = block_at(x_row, 0, length, dims, x_direct, advance(staged, i * pitch))
+        lows = splat(NEGATIVE_INFINITY, group)
+        store(tops, i * lane_count(x_base), raised(lows, x, 0, length))
+    for begin in range(first, last, most):
+        count = min(most, last - begin)
+        writes = begin > first
+        for i in range(count):
+            top = largest(load_like(tops, i * lane_count(x_base), group))
+            frame, k = frame_of(top, x_base, numbers, None)
+            frames[2 * i], frames[2 * i + 1] = frame
+            keep_block_state(advance(state, i), MOST_ROWS, top, k, 0.0, 0.0)
+        for i in range(count):
+            row, place = begin + i, i * pitch
+            x = advance(staged, place)
+            if x_direct:
+                x = slice_at(x_base, row, batch, SOURCE)
+            below, below_length = x, 0
+            if row + most < last:
+                below = slice_at(x_base, row + most, batch, SOURCE)
+                below = block_at(below, 0, length, dims, x_direct, advance(spare, place))
+                below_length = length
+            out, lead = results, 0
+            out_row = slice_at(out_base, max(row - most, first), batch, TARGET)
+            if writes and out_direct:
+                out = out_row
+                if streaming:
+                    lead = min(elements_before_line(out), length)
+                    # Lines that two rows share are written twice, through the caches.
+                    prefetch_to_write(out, 0)
+                    prefetch_to_write(out, length - 1)
+            quotient = quotients[2 * i], quotients[2 * i + 1]
+            found, tops_below = sweep(
+                x,
+                (frames[2 * i], frames[2 * i + 1]),
+                advance(terms, place),
+                length,
+                below,
+                below_length,
+                advance(above, place),
+                quotient,
+                out,
+                lead,
+                streaming and writes,
+                numbers,
+            )
+            _keep_lanes(sums, i, found)
+            store(tops, i * lane_count(x_base), tops_below)
+            if writes:
+                divide_lead(advance(above, place), lead, quotient, out)
+                if not out_direct:
+                    scatter(results, out_row, 0, length, dims)
+        if writes:
+            for i in range(count, most):
+                out_row = slice_at(out_base, begin - most + i, batch, TARGET)
+                quotient = quotients[2 * i], quotients[2 * i + 1]
+                _deliver(advance(above, i * pitch), length, quotient, out_row, dims, results)
+        for i in range(count):
+            high, low = folded(_kept_lanes(sums, i, group))
+            state[2 * MOST_ROWS + i], state[3 * MOST_ROWS + i] = high, low
+            top = narrow(state[i], x_base)
+            if needs_shift(SOFTMAX, state[i], x_base, numbers, None):
+                x_row = slice_at(x_base, begin + i, batch, SOURCE)
+                place = advance(terms, i * pitch)
+                mine = advance(state, i)
+                reduce_shifted(
+                    x_row, length, dims, x_direct, top, results, place, mine, MOST_ROWS, numbers
+                )
+            whole = load_state(advance(state, i), MOST_ROWS)
+            found = coefficients(SOFTMAX, whole, double(top), x_base, numbers, None, False)
+            quotients[2 * i], quotients[2 * i + 1] = found
+        terms, above = above, terms
+        staged, spare = spare, staged
+    count = (last - first - 1) % most + 1
+    for i in range(count):
+        out_row = slice_at(out_base, last - count + i, batch, TARGET)
+        quotient = quotients[2 * i], quotients[2 * i + 1]
+        _deliver(advance(above, i * pitch), length, quotient, out_row, dims, results)
+    if streaming:
+        stream_fence(out_base)
+
+
+@device
+def _deliver(terms: Any, length: Any, quotient: Any, out: Any, dims: Any, results: Any) -> None:
+    """Write the results of a row by themselves."""
+    if is_row(dims, TARGET):
+        divide_rest(terms, 0, length, quotient, out, False)
+    else:
+        divide_rest(terms, 0, length, quotient, results, False)
+        scatter(results, out, 0, length, dims)
