@@ -131,7 +131,8 @@ def shortcut(call: Call, result: Array) -> Way | None:
         return None
     if result.dtype != call.dtype or not _whole_elements(result):
         return None
-    if call.temperature is not None and not _temperature.is_usual(call.temperature, call.dtype):
+    work = kernel_dtype(call.dtype)
+    if work is None or _stored(call, work) != call.dtype:
         return None
     if call.out is None and np.empty_like(array).strides != result.strides:
         return None

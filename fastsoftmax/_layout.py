@@ -5,7 +5,8 @@ narrow     slices of at most `SINGLE` elements
 rows       longer ones, elements side by side (others are gathered block by block);
            `along` for whatever is not plain softmax
 columns    slices side by side: memory is contiguous across them
-split      slices of more than one block, along either
+split      slices of more than one block: along memory, across it, or a few of them
+           interleaved
 =========  ====================================================================
 
 The plan of a call depends on nothing but shapes, strides, dtypes and what is asked for, so
@@ -21,10 +22,10 @@ import numpy as np
 from fastsoftmax._cpu import CPUS
 from fastsoftmax._geometry import geometry
 from fastsoftmax._plans import Leading, OnePass, Split
-from fastsoftmax.kernels.operations import SOFTMAX
+from fastsoftmax.kernels.operations import MASKED, SOFTMAX
 from fastsoftmax.kernels.rows import MOST_BLOCKS
 from fastsoftmax.kernels.strides import SOURCE
-from fastsoftmax.kernels.sums import SINGLE, block_of
+from fastsoftmax.kernels.sums import SINGLE, block_of, lanes_of
 
 if TYPE_CHECKING:
     from fastsoftmax._geometry import Axis, Dims, Geometry
@@ -44,20 +45,30 @@ def _plan(geometry: Geometry, dtype: np.dtype[Any], task: Task, plane: int) -> P
 
     one_axis = len(geometry.inner) == 1
     run = geometry.batch[-1]
-    side_by_side = one_axis and is_unit(run) and run.size >= LEAST_RUN
+    neighbours = one_axis and is_unit(run)
     in_rows = one_axis and is_unit(geometry.inner[0])
-    across = side_by_side and (geometry.length == 1 or not in_rows)
-    blocks = -(-geometry.length // block_of(max(4, dtype.itemsize)))
+    across = neighbours and run.size >= LEAST_RUN and (geometry.length == 1 or not in_rows)
+    item = max(4, dtype.itemsize)
+    blocks = -(-geometry.length // block_of(item))
+    if across and blocks == 1:
+        return OnePass("columns", geometry, dtype, task, plane)
+    if neighbours and blocks > 1 and 1 < run.size < lanes_of(item) and is_dense(geometry, task):
+        return Split(geometry, dtype, task, plane, "interleaved")
     if across:
-        if blocks == 1:
-            return OnePass("columns", geometry, dtype, task, plane)
-        return Split(geometry, dtype, task, plane, across=True)
+        return Split(geometry, dtype, task, plane, "across")
     if geometry.length <= SINGLE:
         return OnePass("narrow", geometry, dtype, task, plane)
     if blocks == 1 or (blocks <= MOST_BLOCKS and geometry.slices >= 4 * CPUS):
         plain = task.is_bare and task.operation is SOFTMAX and dtype.kind == "f"
         return OnePass("rows" if plain else "along", geometry, dtype, task, plane)
-    return Split(geometry, dtype, task, plane, across=False)
+    return Split(geometry, dtype, task, plane, "along")
+
+
+def is_dense(geometry: Geometry, task: Task) -> bool:
+    """Whether slices that lie side by side fill memory from one element of theirs to the next."""
+    step, run = geometry.inner[0].strides, geometry.batch[-1]
+    dense = all(step[operand] == run.size for operand in task.touched)
+    return dense and not task.options & MASKED
 
 
 def leading_plan(operands: tuple[Array, ...], task: Task, count: int) -> Plan:

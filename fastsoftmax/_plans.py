@@ -14,7 +14,7 @@ import numpy as np
 from fastsoftmax import _launch
 from fastsoftmax._cpu import LAST_LEVEL_BYTES
 from fastsoftmax._jit import SCRATCH_UNIT, Kernel
-from fastsoftmax.kernels import columns, narrow, short, whole
+from fastsoftmax.kernels import columns, interleaved, narrow, short, strips, whole
 from fastsoftmax.kernels.leaders import leaders_kernel
 from fastsoftmax.kernels.operations import LOGS, RESULTS, SOFTMAX, Operation
 from fastsoftmax.kernels.outcomes import PARTS
@@ -141,8 +141,10 @@ class OnePass(Plan):
             self.kernel = columns.columns(task.operation, task.is_bare)
             self.width = _tile_width(geometry, self.item)
             per_run = tasks_in(run.size, self.width, dtype.itemsize)
-            tile = tile_bytes(geometry.length, self.width, self.item)
-            self.scratch = _rounded(tile * task.operation.inputs)
+            tiles, tile = task.operation.inputs, tile_bytes(geometry.length, self.width, self.item)
+            if task.is_bare and task.operation is SOFTMAX and 2 * tile <= TILE_BYTES:
+                self.kernel, tiles = strips.strips, 2
+            self.scratch = _rounded(tile * tiles)
         elif kind == "rows" and geometry.length <= block_of(self.item):
             self.kernel = short.short
             self.batch = short.rows_of(geometry.length, self.item)
@@ -188,23 +190,26 @@ class Split(Plan):
     """A plan for slices of several blocks: reduce all blocks, join them, write all blocks."""
 
     def __init__(
-        self, geometry: Geometry, dtype: np.dtype[Any], task: Task, plane: int, across: bool
+        self, geometry: Geometry, dtype: np.dtype[Any], task: Task, plane: int, steps: str
     ) -> None:
         super().__init__("split", geometry, dtype, task, plane)
         self.slices = geometry.slices
         self.blocks = -(-geometry.length // block_of(self.item))
         self.writes = bool(task.options & RESULTS)
-        groups = self.slices
-        steps = (columns.reduce_columns, columns.write_columns) if across else _ALONG
-        self.reduce, self.write = (step(task.operation) for step in steps)
+        self.reduce, self.write = (step(task.operation) for step in _STEPS[steps])
         self.join: Kernel = whole.join(task.operation)
-        if across:
-            *above, run = geometry.batch
-            self.width = _tile_width(geometry, self.item)
-            tile = tile_bytes(block_of(self.item), self.width, self.item)
-            self.scratch = _rounded(tile * task.operation.inputs)
+        *above, run = geometry.batch
+        groups, block, size = self.slices, block_of(self.item), 0
+        if steps != "along":
             groups = math.prod(axis.size for axis in above)
+        if steps == "across":
+            self.width = _tile_width(geometry, self.item)
+            size = tile_bytes(block, self.width, self.item)
             groups *= tasks_in(run.size, self.width, dtype.itemsize)
+        elif steps == "interleaved":
+            self.width = run.size
+            size = interleaved.tile_bytes(block, run.size, self.item)
+        self.scratch = _rounded(size * task.operation.inputs)
         self.table = self._table(geometry)
         self.tasks = groups * self.blocks
         self.kernels = (self.reduce, self.write) if self.writes else (self.reduce,)
@@ -233,7 +238,11 @@ class Split(Plan):
         _launch.run(kernel, self.dtype, arguments, tasks, cost, workers, self.scratch)
 
 
-_ALONG: tuple[Callable[[Operation], Kernel], ...] = (whole.reduce, whole.write)
+_STEPS: dict[str, tuple[Callable[[Operation], Kernel], ...]] = {
+    "along": (whole.reduce, whole.write),
+    "across": (columns.reduce_columns, columns.write_columns),
+    "interleaved": (interleaved.reduce_interleaved, interleaved.write_interleaved),
+}
 
 
 _BYTE = np.dtype(np.uint8)

@@ -118,13 +118,13 @@ def _columns(operation: Operation, bare: bool) -> Any:
 
 
 @formula
-def _load_state(state: Value, index: Any, like: Value, first: Value, last: Value) -> Value:
+def load_state(state: Value, index: Any, like: Value, first: Value, last: Value) -> Value:
     """The numbers `first` to `last` - 1 from `index` on, in float64; 0 elsewhere."""
     return load_part(state, index, double(like), first, last, 0.0)
 
 
 @device
-def _shift(operation: Any, column: Any, pitch: Any, length: Any, by: Any, top: Any) -> Any:
+def shift_strip(operation: Any, column: Any, pitch: Any, length: Any, by: Any, top: Any) -> Any:
     """Shift the slices of a strip by the numbers `by` where they are not 0."""
     wanted = is_different(by, 0.0)
     if any_of(wanted):
@@ -179,8 +179,8 @@ def _reduce_columns(operation: Operation) -> Any:
                 degrees = degrees_of(operation, bases, cell, i, axes, like)
                 scope = numbers, heat_for(operation, degrees, like)
                 column, top = (advance(tile, i), advance(other, i)), load_like(tops, i, group)
-                by = narrow(_load_state(mine, i, group, low - i, high - i), like)
-                top = _shift(operation, column[0], pitch, rows_here, by, top)
+                by = narrow(load_state(mine, i, group, low - i, high - i), like)
+                top = shift_strip(operation, column[0], pitch, rows_here, by, top)
                 nowhere = column[0], pitch
                 found = reduce_strip(
                     operation, column, pitch, rows_here, top, scope, False, nowhere
@@ -198,7 +198,7 @@ def keep_states(state: Value, part: Value, i: Value, found: Any, first: Any, las
 
 
 @device
-def _keep_strip(
+def keep_strip(
     operation: Any, column: Any, pitch: Any, length: Any, k: Any, factor: Any, scope: Any
 ) -> None:
     """Replace the elements of a strip by what is kept of them, times `factor`."""
@@ -255,19 +255,19 @@ def _write_columns(operation: Operation) -> Any:
                 bounds = low - i, high - i
                 degrees = degrees_of(operation, bases, cell, i, axes, like)
                 scope = numbers, heat_for(operation, degrees, like)
-                by = _load_state(mine, SHIFT * all_slices + i, group, *bounds)
-                slice_k = _load_state(mine, SLICE_EXPONENT * all_slices + i, group, *bounds)
-                upper = _load_state(mine, FIRST * all_slices + i, group, *bounds)
-                lower = _load_state(mine, SECOND_ONE * all_slices + i, group, *bounds)
-                k = _load_state(here, i, group, *bounds)
+                by = load_state(mine, SHIFT * all_slices + i, group, *bounds)
+                slice_k = load_state(mine, SLICE_EXPONENT * all_slices + i, group, *bounds)
+                upper = load_state(mine, FIRST * all_slices + i, group, *bounds)
+                lower = load_state(mine, SECOND_ONE * all_slices + i, group, *bounds)
+                k = load_state(here, i, group, *bounds)
                 found = narrow(upper, like), narrow(lower, like)
                 column = advance(tile, i)
-                _shift(operation, column, pitch, rows_here, narrow(by, like), group)
+                shift_strip(operation, column, pitch, rows_here, narrow(by, like), group)
                 if keeps(operation):
                     share = shares(operation, k, slice_k, found)
                     found = share[1], share[2]
                     narrow_k = narrow(k, like)
-                    _keep_strip(operation, column, pitch, rows_here, narrow_k, share[0], scope)
+                    keep_strip(operation, column, pitch, rows_here, narrow_k, share[0], scope)
                 note(notes, i, found, cool_for(operation, degrees, like))
             empty(operation, bases, (tile, other), pitch, notes, cell, span, call, grid[4])
         if streaming:

@@ -11,7 +11,7 @@ another order then, *shuffled*, which is as good where nobody looks at slices on
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastsoftmax._jit import device
 from fastsoftmax.kernels.memory import load, load_first, store
@@ -22,12 +22,14 @@ from fastsoftmax.kernels.vectors import (
     joined,
     maximum,
     shuffle,
-    smaller,
     splat,
     transpose,
     vector,
     vector_count,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 @device
@@ -37,11 +39,8 @@ def is_few(tile: Any, length: Any) -> Any:
 
 
 @device
-def turn_few(tile: Any, rows: Any, stride: Any, present: Any, length: Any, shuffled: Any) -> Any:
-    """Write `present` slices at `rows`, as many as a vector holds at the most, to the tile.
-
-    Returns their maxima.  The last slice stands in for those that are not there.
-    """
+def turn_few(tile: Any, rows: Any, stride: Any, length: Any, shuffled: Any) -> Any:
+    """Write the slices at `rows`, as many as a vector holds, to the tile; their maxima."""
     if shuffled:
         if length == 2:
             return _whole(tile, rows, 2)
@@ -49,10 +48,10 @@ def turn_few(tile: Any, rows: Any, stride: Any, present: Any, length: Any, shuff
             return _whole(tile, rows, 4)
         return _whole(tile, rows, 8)
     if length <= 2:
-        return _pieces(tile, rows, stride, present, length, 2)
+        return _pieces(tile, rows, stride, length, 2)
     if length <= 4:
-        return _pieces(tile, rows, stride, present, length, 4)
-    return _pieces(tile, rows, stride, present, length, 8)
+        return _pieces(tile, rows, stride, length, 4)
+    return _pieces(tile, rows, stride, length, 8)
 
 
 @device
@@ -85,11 +84,21 @@ def _fits(tile: Value, size: int) -> bool:
 
 def _columns(tile: Value, vectors: list[Value]) -> Value:
     """Write the columns of vectors of slices to the tile; returns the maxima."""
-    top = splat(NEGATIVE_INFINITY, vectors[0])
-    for i, column in enumerate(transpose(tuple(vectors))):
+    columns = transpose(tuple(vectors))
+    for i, column in enumerate(columns):
         store(tile, i * lane_count(tile), column)
-        top = maximum(column, top)
-    return top
+    return raised_by(splat(NEGATIVE_INFINITY, vectors[0]), columns)
+
+
+def raised_by(top: Value, columns: Sequence[Value]) -> Value:
+    """`top`, raised to the columns: in four chains, as each `maximum` waits for the last."""
+    lows = splat(NEGATIVE_INFINITY, top)
+    chains = [top, *[lows] * min(3, len(columns) - 1)]
+    for i, column in enumerate(columns):
+        chains[i % len(chains)] = maximum(column, chains[i % len(chains)])
+    while len(chains) > 1:  # none of them is NaN
+        chains = [maximum(*pair) for pair in zip(chains[::2], chains[1::2], strict=True)]
+    return chains[0]
 
 
 @formula
@@ -101,17 +110,14 @@ def _whole(tile: Value, rows: Value, size: int) -> Value:
 
 
 @formula
-def _pieces(
-    tile: Value, rows: Value, stride: Value, present: Value, length: Value, size: int
-) -> Value:
+def _pieces(tile: Value, rows: Value, stride: Value, length: Value, size: int) -> Value:
     """Slices of at most `size` elements."""
     if not _fits(tile, size):
         return vector(tile)
     like = as_type(0.0, Vec(tile.dtype, size), tile.builder)
 
     def piece(slice_: int) -> Value:
-        place = smaller(slice_, present - 1) * stride
-        return load_first(rows, place, like, length, NEGATIVE_INFINITY)
+        return load_first(rows, stride * slice_, like, length, NEGATIVE_INFINITY)
 
     slices = range(0, vector_count(tile), size)
     return _columns(tile, [joined([piece(s + i) for s in slices]) for i in range(size)])

@@ -35,6 +35,13 @@ def fetch_group(x: Value, j: Value) -> None:
 
 
 @device
+def fetch_ahead(x: Any, count: Any) -> None:
+    """Ask for what comes `AHEAD_BYTES` after the `count` elements at `x`, as many."""
+    for j in range(0, count, lane_count(x)):
+        fetch_group(x, j)
+
+
+@device
 def raised(top: Any, x: Any, first: Any, length: Any) -> Any:
     """The lanes `top`, raised to the elements `first` to `length` - 1 at `x`."""
     count = lane_count(x)

@@ -11,13 +11,13 @@ from typing import Any
 
 from fastsoftmax._jit import device
 from fastsoftmax.kernels import exponential
-from fastsoftmax.kernels.along import is_plain
+from fastsoftmax.kernels.along import is_plain, write_block
 from fastsoftmax.kernels.cells import degrees_of, note, notes_for, summarise
-from fastsoftmax.kernels.elements import as_computed, computed_like, put, put_past_caches
-from fastsoftmax.kernels.few import is_few, turn_few, turn_few_back
+from fastsoftmax.kernels.elements import as_computed, computed_like
+from fastsoftmax.kernels.few import is_few, raised_by, turn_few, turn_few_back
+from fastsoftmax.kernels.groups import fetch_ahead
 from fastsoftmax.kernels.memory import (
     advance,
-    elements_before_line,
     load,
     load_first,
     load_like,
@@ -27,6 +27,7 @@ from fastsoftmax.kernels.memory import (
 )
 from fastsoftmax.kernels.operands import kernel_over
 from fastsoftmax.kernels.operations import (
+    COPY,
     MASKED,
     NEGATED,
     NEGATIVE_INFINITY,
@@ -50,7 +51,7 @@ from fastsoftmax.kernels.strides import (
     gather,
     hide,
     is_row,
-    run_at,
+    run_places,
     scatter,
     strides_of,
     zero,
@@ -59,59 +60,52 @@ from fastsoftmax.kernels.sums import LANES_BYTES, SINGLE, lane_count, lanes
 from fastsoftmax.kernels.tiles import reduce_strip, settle, strip_coefficients
 from fastsoftmax.kernels.values import Value, formula
 from fastsoftmax.kernels.vectors import (
-    maximum,
-    smaller,
     splat,
     transpose,
     vector,
     vector_count,
 )
 
-# A strip of SINGLE rows, and the rows that are read beyond it (kernels/tiles.py).
-_TILE_BYTES = (SINGLE + 1) * LANES_BYTES
+# Groups that go through each step together, at the most.
+_GROUPS = 4
+# Rows of their tiles, with one each that is read beyond the last (kernels/tiles.py).
+_TILE_ROWS = 2 * (SINGLE + 1)
+_TILE_BYTES = _TILE_ROWS * LANES_BYTES
+_TOPS_BYTES = _GROUPS * LANES_BYTES
 # The same slices as rows; the last one is written beyond its end.
 _ROWS_BYTES = SINGLE * LANES_BYTES + LANES_BYTES
 
 
 @formula
-def _turn(
-    tile: Value, top: Value, rows: Value, j: Value, stride: Value, present: Value, width: Value
-) -> Value:
+def _turn(tile: Value, top: Value, rows: Value, j: Value, stride: Value, width: Value) -> Value:
     """Write the elements from `j` on, `width` of them, of the slices at `rows` to the tile.
 
-    Only `present` slices are there; the last one stands in for the others.  What is beyond
-    `width` becomes -inf.  Returns the part of a strip's maxima `top`, raised to them.
+    What is beyond `width` becomes -inf.  Returns the part of a strip's maxima `top`, raised
+    to them.
     """
-    count = top.count
     loaded = [
-        load_first(rows, smaller(i, present - 1) * stride + j, top, width, NEGATIVE_INFINITY)
-        for i in range(count)
+        load_first(rows, stride * i + j, top, width, NEGATIVE_INFINITY) for i in range(top.count)
     ]
-    for i, column in enumerate(transpose(tuple(loaded))):
+    columns = transpose(tuple(loaded))
+    for i, column in enumerate(columns):
         store(tile, (j + i) * lane_count(tile), column)
-        top = maximum(column, top)
-    return top
+    return raised_by(top, columns)
 
 
 @device
 def _turn_rows(
-    tile: Any, tops: Any, rows: Any, stride: Any, present: Any, length: Any, shuffled: Any
+    tile: Any, tops: Any, rows: Any, stride: Any, length: Any, shuffled: Any
 ) -> None:
-    """Write `present` slices, `stride` elements apart, to the tile and their maxima to `tops`."""
+    """Write slices, `stride` elements apart, to the tile and their maxima to `tops`."""
     strip, step = lane_count(tile), vector_count(tile)
     for part in range(0, strip, step):
-        if part < present and is_few(tile, length):
-            place = advance(rows, part * stride)
-            top = turn_few(advance(tile, part), place, stride, present - part, length, shuffled)
-        elif part < present:
+        place, column = advance(rows, part * stride), advance(tile, part)
+        if is_few(tile, length):
+            top = turn_few(column, place, stride, length, shuffled)
+        else:
             top = splat(NEGATIVE_INFINITY, vector(tile))
             for j in range(0, length, step):
-                place, width = advance(rows, part * stride), min(step, length - j)
-                top = _turn(advance(tile, part), top, place, j, stride, present - part, width)
-        else:  # nobody there
-            top = vector(tile)
-            for j in range(length):
-                store(tile, j * strip + part, top)
+                top = _turn(column, top, place, j, stride, min(step, length - j))
         store(tops, part, top)
 
 
@@ -142,18 +136,10 @@ def _from(notes: Any, part: Value) -> Any:
 
 
 @device
-def _copy(buffer: Any, target: Any, count: Any, streaming: Any) -> None:
+def _deliver(rows: Any, target: Any, count: Any, streaming: Any) -> None:
     """Copy `count` neighbouring elements."""
-    piece, step = lanes(buffer), lane_count(buffer)
-    whole = count - count % step
-    if streaming and elements_before_line(target) == 0:
-        for i in range(0, whole, step):
-            put_past_caches(target, i, load_like(buffer, i, piece))
-    else:
-        for i in range(0, whole, step):
-            put(target, i, load_like(buffer, i, piece))
-    for i in range(whole, count):
-        put(target, i, buffer[i])
+    nothing = (lanes(rows), lanes(rows)), None
+    write_block(COPY, rows, rows, target, count, nothing, streaming)
 
 
 @device
@@ -172,92 +158,158 @@ def _rows_of(
     return rows, length
 
 
+@device
+def _at(places: Any, begin: Any, axes: Any, operand: Any) -> Any:
+    """``(address, stride)`` of the slices of a run in an operand, from `begin` on."""
+    step = strides_of(axes, operand)[axes[0] - 1]
+    return advance(places[operand], begin * step), step
+
+
+@device
+def _fill(
+    operation: Any, bases: Any, tiles: Any, tops: Any, group: Any, call: Any, rows: Any, packed: Any
+) -> None:
+    """Write the slices of a group to the tiles, and their maxima to `tops`."""
+    length, axes, dims, options = call
+    places, begin, present = group
+    tile, other = tiles
+    of_rows = present, length, axes, dims, options
+    shown, _ = _at(places, begin, axes, MASK)
+    x, step = _at(places, begin, axes, SOURCE)
+    place, stride = rows, length
+    if present == lane_count(tile) and is_plain(bases[SOURCE], dims, options, SOURCE):
+        place, stride = as_computed(x, tile), step
+        if packed:
+            fetch_ahead(place, present * length)
+    else:
+        _rows_of(bases, SOURCE, x, step, shown, hidden(operation, tile), of_rows, rows)
+    shuffled = _is_shuffled(packed, present, length, tile)
+    _turn_rows(tile, tops, place, stride, length, shuffled)
+    if inputs_of(operation) == 2:
+        unused = workspace(tile, LANES_BYTES)
+        x, step = _at(places, begin, axes, SECOND)
+        place, stride = rows, length
+        if present == lane_count(tile) and is_plain(bases[SECOND], dims, options, SECOND):
+            place, stride = as_computed(x, tile), step
+        else:
+            _rows_of(bases, SECOND, x, step, shown, zero(tile), of_rows, rows)
+        _turn_rows(other, unused, place, stride, length, shuffled)
+
+
+@device
+def _is_shuffled(packed: Any, present: Any, length: Any, tile: Any) -> Any:
+    """Whether lanes are in another order, see kernels/few.py."""
+    whole = packed and present == lane_count(tile)
+    return whole and (length == 2 or length == 4 or length == 8)  # noqa: PLR1714  # no sets here
+
+
+@device
+def _resolve(
+    operation: Any, tiles: Any, notes: Any, present: Any, length: Any, shuffled: Any, rows: Any
+) -> None:
+    """Write the results of a group to rows of `length` elements."""
+    step, final = vector_count(rows), (length - 1) // vector_count(rows) * vector_count(rows)
+    for part in range(0, present, step):
+        columns, here = _from(tiles, part), _from(notes, part)
+        row = advance(rows, part * length)
+        if is_few(rows, length):
+            turn_few_back(operation, row, length, columns, here, shuffled)
+        else:
+            # From the end: what is written beyond a row's end is overwritten.
+            for j in range(final, -1, -step):
+                _turn_back(operation, row, j, length, columns, here)
+
+
+@device
+def _scatter(operation: Any, rows: Any, group: Any, call: Any) -> None:
+    """Write results to where they belong, slice by slice."""
+    length, axes, dims, options = call
+    places, begin, present = group
+    out, step = _at(places, begin, axes, TARGET)
+    shown, mask_step = _at(places, begin, axes, MASK)
+    for i in range(present):
+        row, place = advance(rows, i * length), advance(out, i * step)
+        if options & MASKED != 0:
+            here = advance(shown, i * mask_step)
+            hide(row, here, 0, length, dims, hidden_result(operation, row))
+        if is_row(dims, TARGET):
+            _deliver(row, place, length, False)
+        else:
+            scatter(row, place, 0, length, dims)
+
+
 def _narrow(operation: Operation, bare: bool) -> Any:
     @device
     def narrow(bases, options, geometry, scratch, first, last):
         """All steps for the groups of slices `first` to `last` - 1.
 
-        A group is as many slices as there are lanes, or what is left of the last axis of
-        the batch.
+        A group is as many slices as there are lanes, or what is left of a run along the last
+        axis of the batch.  Some groups go through each step together: the end of one, where
+        operations wait for one another, runs beside the beginning of the next.
         """
         like = computed_like(bases[0])
         numbers = exponential.numbers(like)
         length, streaming, _, _, plane, axes, dims = described(geometry)
-        tile, rows = workspace(like, _TILE_BYTES), workspace(like, _ROWS_BYTES)
-        other, tops = workspace(like, _TILE_BYTES), workspace(like, LANES_BYTES)
-        unused, notes = workspace(like, LANES_BYTES), notes_for(operation, like, LANES_BYTES)
-        group, strip, step = lanes(like), lane_count(like), vector_count(like)
-        x_plain = is_plain(bases[SOURCE], dims, options, SOURCE)
-        g_plain = is_plain(bases[SECOND], dims, options, SECOND)
-        out_row = is_row(dims, TARGET) and options & MASKED == 0
+        call = length, axes, dims, options
+        tile, other = workspace(like, _TILE_BYTES), workspace(like, _TILE_BYTES)
+        rows, tops = workspace(like, _ROWS_BYTES), workspace(like, _TOPS_BYTES)
+        notes = notes_for(operation, like, _TOPS_BYTES)
+        lanes_, strip = lanes(like), lane_count(like)
         rank = axes[0] - 1
         run = axes[1][rank]
-        x_step, g_step = strides_of(axes, SOURCE)[rank], strides_of(axes, SECOND)[rank]
-        out_step, mask_step = strides_of(axes, TARGET)[rank], strides_of(axes, MASK)[rank]
-        groups = (run + strip - 1) // strip
         one_by_one = options & SUMMARY_WANTED != 0 or uses_temperature(operation)
-        packed = x_plain and x_step == length and not one_by_one
-        can_shuffle = packed and (length in {2, 4, 8})
-        final = (length - 1) // step * step
-        for task in range(first, last):
-            batch = task // groups
-            begin = (task - batch * groups) * strip
-            present = min(strip, run - begin)
-            cell = batch, begin, 0, present
-            call = present, length, axes, dims, options
-            shown = run_at(bases[MASK], batch, begin, axes, MASK)
-            # See kernels/few.py.
-            shuffled = can_shuffle and present == strip
-            x = run_at(bases[SOURCE], batch, begin, axes, SOURCE)
-            place, stride = rows, length
-            if x_plain:
-                place, stride = as_computed(x, like), x_step
-            else:
-                _rows_of(bases, SOURCE, x, x_step, shown, hidden(operation, like), call, rows)
-            _turn_rows(tile, tops, place, stride, present, length, shuffled)
-            if inputs_of(operation) == 2:
-                x = run_at(bases[SECOND], batch, begin, axes, SECOND)
-                place, stride = rows, length
-                if g_plain:
-                    place, stride = as_computed(x, like), g_step
-                else:
-                    _rows_of(bases, SECOND, x, g_step, shown, zero(like), call, rows)
-                _turn_rows(other, unused, place, stride, present, length, shuffled)
-            degrees = degrees_of(operation, bases, cell, 0, axes, like)
-            scope, tiles = (numbers, heat_for(operation, degrees, like)), (tile, other)
-            top = load_like(tops, 0, group)
-            settled = settle(operation, tile, strip, length, top, scope)
-            nowhere = tile, strip
-            state = reduce_strip(operation, tiles, strip, length, settled, scope, True, nowhere)
-            found = strip_coefficients(operation, state, top, like, scope, True)
-            note(notes, 0, found, cool_for(operation, degrees, like))
-            if options & SUMMARY_WANTED != 0:
-                setting = axes, plane, degrees, like
-                summarise(operation, state, top, bases, cell, 0, scope, setting)
-            if options & RESULTS == 0:
-                continue
-            for part in range(0, strip, step):
-                columns = advance(tile, part), advance(other, part)
-                row, here = advance(rows, part * length), _from(notes, part)
-                if is_few(tile, length):
-                    turn_few_back(operation, row, length, columns, here, shuffled)
-                else:
-                    # From the end: what is written beyond a row's end is overwritten.
-                    for j in range(final, -1, -step):
-                        _turn_back(operation, row, j, length, columns, here)
-            out = run_at(bases[TARGET], batch, begin, axes, TARGET)
-            if out_row and out_step == length:
-                _copy(rows, out, present * length, streaming)
-            else:
-                for i in range(present):
-                    row, home = advance(rows, i * length), advance(out, i * out_step)
-                    if options & MASKED != 0:
-                        hidden_here = advance(shown, i * mask_step)
-                        hide(row, hidden_here, 0, length, dims, hidden_result(operation, row))
-                    if out_row:
-                        _copy(row, home, length, False)
+        x_plain = is_plain(bases[SOURCE], dims, options, SOURCE)
+        packed = x_plain and strides_of(axes, SOURCE)[rank] == length and not one_by_one
+        side_by_side = strides_of(axes, TARGET)[rank] == length
+        side_by_side = side_by_side and is_row(dims, TARGET) and options & MASKED == 0
+        size, most = (length + 1) * strip, min(_GROUPS, _TILE_ROWS // (length + 1))
+        groups = (run + strip - 1) // strip
+        batch = first // groups
+        begin, places = (first - batch * groups) * strip, run_places(bases, batch, 0, axes)
+        done = first
+        while done < last:
+            if begin >= run:
+                batch += 1
+                begin, places = 0, run_places(bases, batch, 0, axes)
+            count = min(most, last - done, (run - begin + strip - 1) // strip)
+            for i in range(count):
+                start = begin + i * strip
+                tiles = advance(tile, i * size), advance(other, i * size)
+                group = places, start, min(strip, run - start)
+                top = advance(tops, i * strip)
+                _fill(operation, bases, tiles, top, group, call, rows, packed)
+            for i in range(count):
+                start = begin + i * strip
+                tiles = advance(tile, i * size), advance(other, i * size)
+                cell = batch, start, 0, min(strip, run - start)
+                degrees = degrees_of(operation, bases, cell, 0, axes, like)
+                scope = numbers, heat_for(operation, degrees, like)
+                top = load_like(tops, i * strip, lanes_)
+                settled = settle(operation, tiles[0], strip, length, top, scope)
+                nowhere = tiles[0], strip
+                state = reduce_strip(
+                    operation, tiles, strip, length, settled, scope, True, nowhere
+                )
+                found = strip_coefficients(operation, state, top, like, scope, True)
+                note(notes, i * strip, found, cool_for(operation, degrees, like))
+                if options & SUMMARY_WANTED != 0:
+                    setting = axes, plane, degrees, like
+                    summarise(operation, state, top, bases, cell, 0, scope, setting)
+            if options & RESULTS != 0:
+                for i in range(count):
+                    start = begin + i * strip
+                    tiles = advance(tile, i * size), advance(other, i * size)
+                    present = min(strip, run - start)
+                    shuffled = _is_shuffled(packed, present, length, like)
+                    here = _from(notes, i * strip)
+                    _resolve(operation, tiles, here, present, length, shuffled, rows)
+                    if side_by_side:
+                        out, _ = _at(places, start, axes, TARGET)
+                        _deliver(rows, out, present * length, streaming)
                     else:
-                        scatter(row, home, 0, length, dims)
+                        _scatter(operation, rows, (places, start, present), call)
+            begin += count * strip
+            done += count
         if streaming:
             stream_fence(bases[TARGET])
 

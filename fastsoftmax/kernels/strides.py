@@ -89,6 +89,17 @@ def run_at(base: Any, index: Any, begin: Any, axes: Any, operand: Any) -> Any:
 
 
 @device
+def run_places(bases: Any, index: Any, begin: Any, axes: Any) -> Any:
+    """`run_at` in each of the operands that have slices' elements or their mask."""
+    return (
+        run_at(bases[SOURCE], index, begin, axes, SOURCE),
+        run_at(bases[TARGET], index, begin, axes, TARGET),
+        run_at(bases[SECOND], index, begin, axes, SECOND),
+        run_at(bases[MASK], index, begin, axes, MASK),
+    )
+
+
+@device
 def is_row(dims: Any, operand: Any) -> Any:
     """Whether the elements of a slice are neighbours in memory."""
     return dims[0] == 1 and strides_of(dims, operand)[0] == 1

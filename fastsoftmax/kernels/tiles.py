@@ -38,7 +38,7 @@ from fastsoftmax.kernels.values import Value, formula
 from fastsoftmax.kernels.vectors import any_of, choose, double, narrow
 
 # The sums of all lanes: up to three float64 for each element of each lane.
-_TOTALS_BYTES = 3 * 8 * 32 * 32
+TOTALS_BYTES = 3 * 8 * 32 * 32
 
 
 @device
@@ -70,7 +70,7 @@ def _leave(operation: Operation, tile: Value, index: Any, kept: Value) -> None:
 
 
 @device
-def _lane(
+def sum_lane(
     operation: Any,
     tiles: Any,
     pitch: Any,
@@ -111,27 +111,33 @@ def fetch(x: Value, j: Value) -> None:
         prefetch(x, j + i)
 
 
-@formula
-def _flat(found: Any) -> tuple[Value, ...]:
+def flat_totals(found: Any) -> tuple[Value, ...]:
+    """The parts of totals one after the other, in float64."""
     total_, ties = found
     return (*(total_ if isinstance(total_, tuple) else (total_,)), double(ties))
 
 
+def totals_like(values: list[Value]) -> Any:
+    """Totals from `flat_totals` of them."""
+    return (tuple(values[:-1]) if len(values) > 2 else values[0]), values[-1]
+
+
 @formula
-def _store_totals(memory: Value, index: Any, found: Any) -> None:
-    values = _flat(found)
+def store_totals(memory: Value, index: Any, found: Any) -> None:
+    """Keep the totals of lane `index`."""
+    values = flat_totals(found)
     for i, value in enumerate(values):
         store(memory, (index * len(values) + i) * value.count, value)
 
 
 @formula
 def _load_totals(memory: Value, index: Any, like: Any) -> Any:
-    values = _flat(like)
+    values = flat_totals(like)
     loaded = [
         load_like(memory, (index * len(values) + i) * value.count, value)
         for i, value in enumerate(values)
     ]
-    return (tuple(loaded[:-1]) if len(loaded) > 2 else loaded[0]), loaded[-1]
+    return totals_like(loaded)
 
 
 @device
@@ -147,20 +153,27 @@ def _many_lanes(
     ahead: Any,
 ) -> Any:
     """``(high, low, ties)`` of the elements, one block at most, summed in lanes."""
-    memory = workspace_double(tiles[0], _TOTALS_BYTES)
+    memory = workspace_double(tiles[0], TOTALS_BYTES)
     count = lane_count(tiles[0])
     for lane in range(count):
         span = lane, length, count
-        sums = _lane(operation, tiles, pitch, span, top, scope, frame, back, ahead)
+        sums = sum_lane(operation, tiles, pitch, span, top, scope, frame, back, ahead)
         result = totals(operation, sums, False)
-        _store_totals(memory, lane, result)
-    result = totals(operation, begin(operation, lanes(tiles[0])), False)
+        store_totals(memory, lane, result)
+    return fold_lanes(operation, memory, tiles[0])
+
+
+@device
+def fold_lanes(operation: Any, memory: Any, tile: Any) -> Any:
+    """``(high, low, ties)`` of all lanes whose totals are in `memory`."""
+    count = lane_count(tile)
+    result = totals(operation, begin(operation, lanes(tile)), False)
     while count > 1:
         count //= 2
         for lane in range(count):
             lower = _load_totals(memory, lane, result)
             upper = _load_totals(memory, lane + count, result)
-            _store_totals(memory, lane, join_totals(lower, upper))
+            store_totals(memory, lane, join_totals(lower, upper))
     return parts(_load_totals(memory, 0, result))
 
 
@@ -178,7 +191,7 @@ def _one_lane(
 ) -> Any:
     """``(high, low, ties)`` of slices of at most `SINGLE` elements."""
     span = 0, length, 1
-    sums = _lane(operation, tiles, pitch, span, top, scope, frame, back, ahead)
+    sums = sum_lane(operation, tiles, pitch, span, top, scope, frame, back, ahead)
     return parts(totals(operation, sums, True))
 
 

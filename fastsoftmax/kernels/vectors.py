@@ -88,17 +88,6 @@ def maximum(a: Any, b: Any) -> Value:
 
 
 @formula
-def smaller(a: Any, b: Any) -> Value:
-    """The smaller one of two integers."""
-    a, b = alike(a, b)
-
-    def instructions(builder: ir.IRBuilder, a: Any, b: Any) -> Any:
-        return builder.select(builder.icmp_signed("<", a, b), a, b)
-
-    return emit(a.type, instructions, a, b)
-
-
-@formula
 def smallest(a: Value, bound: Any) -> Value:
     """`a`, at most `bound`; NaN stays."""
     a, bound = alike(a, bound)
