@@ -1,6 +1,6 @@
-"""``python -m benchmarks thresholds``: what starting a parallel kernel costs here.
+"""``python -m benchmarks thresholds``: what starting a parallel kernel costs here, and elements.
 
-The engine weighs a call's work against this cost, see fastsoftmax/_launch.py.
+The engine weighs a call's work against a launch, see fastsoftmax/_launch.py and _plans.py.
 """
 
 from __future__ import annotations
@@ -18,10 +18,20 @@ from benchmarks.tables import Datum, Table
 if TYPE_CHECKING:
     import argparse
 
-HELP = "cost of a parallel launch, by threading layer"
+HELP = "cost of a parallel launch by threading layer, and of an element by kernel"
 LAYERS = ("tbb", "omp", "workqueue")
 CALLS, ROUNDS = 50, 40
 TASKS_PER_THREAD = 4
+ELEMENTS = "elements"
+DTYPES = ("float32", "float64")
+# A call for each kernel, small enough for the second-level cache.
+CALLS_OF_KERNELS = {
+    "narrow": ("softmax", (5000, 10), 1),
+    "rows": ("softmax", (50, 1000), 1),
+    "along": ("log_softmax", (50, 1000), 1),
+    "columns": ("softmax", (100, 500), 0),
+    "split": ("softmax", (60_000,), 0),
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,12 +52,17 @@ def run(arguments: argparse.Namespace) -> int:
         f"A parallel launch, {arguments.threads} threads", ["layer", "minimum", "median", ""], rows
     )
     race.render(render)
+    rows = [
+        [Datum(kernel), *[tables.duration(cost) for cost in costs.values()]]
+        for kernel, costs in _ask(LAYERS[0], 1, ELEMENTS).items()
+    ]
+    race.render(Table("An element on one thread", ["kernel", *map(str, DTYPES)], rows))
     return 0
 
 
-def _ask(layer: str, threads: int) -> dict[str, Any]:
+def _ask(layer: str, threads: int, *words: str) -> dict[str, Any]:
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.thresholds"],
+        [sys.executable, "-m", "benchmarks.thresholds", *words],
         capture_output=True,
         env=processes.environment(threads, NUMBA_THREADING_LAYER=layer),
         text=True,
@@ -60,10 +75,39 @@ def _ask(layer: str, threads: int) -> dict[str, Any]:
     return answer
 
 
+def element_costs() -> dict[str, dict[str, float]]:
+    """Seconds an element takes each kernel on one thread, by dtype."""
+    import numpy as np
+
+    import fastsoftmax
+
+    costs: dict[str, dict[str, float]] = {}
+    for kernel, (name, shape, dim) in CALLS_OF_KERNELS.items():
+        for dtype in DTYPES:
+            x = np.random.default_rng(0).standard_normal(shape).astype(dtype)
+            function, out = getattr(fastsoftmax, name), np.empty_like(x)
+            found = fastsoftmax.explain(x, dim, function=name, out=out, workers=1)
+            assert found.kernel == kernel, found
+            function(x, dim, out=out, workers=1)
+            least = float("inf")
+            for _ in range(ROUNDS):
+                start = time.perf_counter()
+                for _ in range(CALLS):
+                    function(x, dim, out=out, workers=1)
+                least = min(least, (time.perf_counter() - start) / CALLS)
+            costs.setdefault(kernel, {})[dtype] = least / x.size
+    return costs
+
+
 def launch_cost() -> dict[str, float]:
     """Seconds of a parallel loop over tasks that do next to nothing, less those of a serial one."""
     import numba
     import numpy as np
+
+    import fastsoftmax
+
+    # Offers Numba the TBB of this environment, as every large call does.
+    fastsoftmax.softmax(np.zeros((1024, 1024), np.float32), 1)
 
     def body(marks: Any) -> None:
         for i in numba.prange(marks.size):
@@ -87,4 +131,4 @@ def launch_cost() -> dict[str, float]:
 
 if __name__ == "__main__":
     os.environ.setdefault("NUMBA_THREADING_LAYER", LAYERS[0])
-    print(json.dumps(launch_cost()))
+    print(json.dumps(element_costs() if ELEMENTS in sys.argv[1:] else launch_cost()))

@@ -50,22 +50,25 @@ def _has_half() -> bool:
 
 HAS_HALF = _has_half()
 
-# Where the system does not tell: a size that most processors exceed.
-_USUAL_LAST_LEVEL = 8 << 20
+# Where the system does not tell: sizes that most processors have or exceed.
+_USUAL_SECOND_LEVEL, _USUAL_LAST_LEVEL = 1 << 20, 8 << 20
 
 
-def _last_level_bytes() -> int:
-    """The size of the last-level cache that the first CPU can use."""
-    sizes = []
+def _caches() -> dict[int, int]:
+    """The sizes of the caches for data that the first CPU can use, by their level."""
+    sizes = {}
     for index in Path("/sys/devices/system/cpu/cpu0/cache").glob("index*"):
         with contextlib.suppress(OSError, ValueError):
+            if (index / "type").read_text().strip() == "Instruction":
+                continue
             text = (index / "size").read_text().strip()
             unit = {"K": 1 << 10, "M": 1 << 20}.get(text[-1:], 1)
-            sizes.append(int(text.rstrip("KM")) * unit)
-    return max(sizes, default=_USUAL_LAST_LEVEL)
+            sizes[int((index / "level").read_text())] = int(text.rstrip("KM")) * unit
+    return sizes
 
 
-LAST_LEVEL_BYTES = _last_level_bytes()
+SECOND_LEVEL_BYTES = _caches().get(2, _USUAL_SECOND_LEVEL)
+LAST_LEVEL_BYTES = max(_caches().values(), default=_USUAL_LAST_LEVEL)
 
 
 def _cpus() -> int:

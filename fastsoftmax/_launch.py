@@ -74,10 +74,12 @@ def run(
     cost: float,
     workers: int | None,
     scratch: int = 0,
+    least: int = 1,
 ) -> None:
     """Do all `tasks` of a kernel, which cost some `cost` nanoseconds on one thread.
 
-    Each thread gets `scratch` bytes of memory of its own.
+    Each thread gets `scratch` bytes of memory of its own, and `least` tasks at a time if there
+    are enough for all threads.
     """
     count = threads_for(tasks, cost, workers)
     if count > 1:
@@ -87,7 +89,7 @@ def run(
                 del _idle["threads"]
                 mine = True
             if mine:
-                grain = -(-tasks // (count * SHARES))
+                grain = max(-(-tasks // (count * SHARES)), min(least, -(-tasks // count)))
                 memory = own.bytes(count * scratch)
                 next_task = np.zeros(1, np.intp)
                 parallel = ready(kernel, dtype, True)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from fastsoftmax import _launch
-from fastsoftmax._cpu import LAST_LEVEL_BYTES
+from fastsoftmax._cpu import LAST_LEVEL_BYTES, SECOND_LEVEL_BYTES
 from fastsoftmax._jit import SCRATCH_UNIT, Kernel
 from fastsoftmax.kernels import columns, interleaved, narrow, short, strips, whole
 from fastsoftmax.kernels.leaders import leaders_kernel
@@ -32,16 +32,22 @@ Array = np.ndarray[Any, Any]
 
 # The size of a tile at the most: with rows a page or more apart, wide rows are worth more
 # than a tile that stays in the first-level cache.
-TILE_BYTES = 1 << 20
+TILE_BYTES = min(1 << 20, SECOND_LEVEL_BYTES)
 NEAR_TILE_BYTES = 24 << 10
+# Of two tiles at once, by what was measured at (1000, 4096) float64 dim 0: 3.3 ms with 62 % of a
+# second-level cache, 4.1 with all of it.
+PAIR_SHARE = 0.75
+# The first and last of the cells that a thread gets have no neighbour to be computed beside.
+LEAST_CELLS = 8
 PAGE_BYTES = 4096
-# Nanoseconds an element takes on one thread, roughly: what launching threads is weighed against.
+# Nanoseconds an element takes on one thread, roughly, in float32 and float64: what launching
+# threads is weighed against.  Measured by `python -m benchmarks thresholds`.
 COST = {
-    "narrow": {4: 0.8, 8: 1.6},
-    "rows": {4: 0.25, 8: 0.6},
-    "along": {4: 0.5, 8: 1.2},
-    "columns": {4: 0.5, 8: 1.3},
-    "split": {4: 0.4, 8: 1.2},
+    "narrow": {4: 0.4, 8: 0.8},
+    "rows": {4: 0.2, 8: 0.45},
+    "along": {4: 0.35, 8: 0.8},
+    "columns": {4: 0.3, 8: 0.6},
+    "split": {4: 0.4, 8: 0.9},
 }
 
 
@@ -136,14 +142,18 @@ class OnePass(Plan):
         *above, run = geometry.batch
         per_run = run.size
         self.is_bare = task.is_bare
+        self.least = 1
+        """Tasks that a thread should get at a time."""
         self.kernel: Kernel = rows
         if kind == "columns":
             self.kernel = columns.columns(task.operation, task.is_bare)
             self.width = _tile_width(geometry, self.item)
+            tiles, pair = task.operation.inputs, _pair_width(geometry, self.item)
+            if task.is_bare and pair:
+                self.kernel, self.width, tiles = strips.strips(task.operation), pair, 2
+                self.least = LEAST_CELLS
             per_run = tasks_in(run.size, self.width, dtype.itemsize)
-            tiles, tile = task.operation.inputs, tile_bytes(geometry.length, self.width, self.item)
-            if task.is_bare and task.operation is SOFTMAX and 2 * tile <= TILE_BYTES:
-                self.kernel, tiles = strips.strips, 2
+            tile = tile_bytes(geometry.length, self.width, self.item)
             self.scratch = _rounded(tile * tiles)
         elif kind == "rows" and geometry.length <= block_of(self.item):
             self.kernel = short.short
@@ -167,7 +177,14 @@ class OnePass(Plan):
             operands = operands[:2]
         arguments = *operands, self.table
         _launch.run(
-            self.kernel, self.dtype, arguments, self.tasks, self.cost, workers, self.scratch
+            self.kernel,
+            self.dtype,
+            arguments,
+            self.tasks,
+            self.cost,
+            workers,
+            self.scratch,
+            self.least,
         )
 
 
@@ -248,6 +265,7 @@ _STEPS: dict[str, tuple[Callable[[Operation], Kernel], ...]] = {
 _BYTE = np.dtype(np.uint8)
 _NO_MEMORY = np.empty(0, np.uint8)
 
+
 def _no_bytes(_: int) -> Array:
     return _NO_MEMORY
 
@@ -263,3 +281,11 @@ def _tile_width(geometry: Geometry, item: int) -> int:
     near = abs(geometry.inner[0].strides[SOURCE]) * item < PAGE_BYTES
     strips = (NEAR_TILE_BYTES if near else TILE_BYTES) // column_bytes
     return strip * max(1, min(strips, GROUP, -(-geometry.batch[-1].size // strip)))
+
+
+def _pair_width(geometry: Geometry, item: int) -> int:
+    """The slices in each of two tiles, 0 if there is no room for two."""
+    width, strip = _tile_width(geometry, item), lanes_of(item)
+    while width and 2 * tile_bytes(geometry.length, width, item) > PAIR_SHARE * TILE_BYTES:
+        width -= strip
+    return width

@@ -13,7 +13,7 @@ Array = np.ndarray[Any, Any]
 FLOAT16, BFLOAT16 = np.dtype(np.float16), np.dtype(ml_dtypes.bfloat16)
 HALVES = [FLOAT16, BFLOAT16]
 
-# targets.md: all but near-ties are rounded correctly.
+# All but near-ties are rounded correctly.
 MOST_ULPS = 0.51
 CORRECTLY_ROUNDED = 0.999
 

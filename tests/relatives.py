@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 Array = np.ndarray[Any, Any]
 
-# targets.md: what gradients promise, in ULP of their largest term.
+# What gradients promise, in ULP of their largest term.
 MOST_ULPS_OF_TERM = 4.0
 
 BY_NAME = {layout.name: layout for layout in LAYOUTS}

@@ -81,7 +81,10 @@ def test_no_modules_import_each_other() -> None:
 def test_kernels_know_arithmetic_only(module: str) -> None:
     standard = {"__future__", "dataclasses", "functools", "math", "operator", "typing"}
     assert packages_in(module) <= standard | {"fastsoftmax", "llvmlite", "numba", "numpy"}
-    allowed = {"_jit": {"Data", "device", "kernel", "kernel_of", "Kernel"}, "_cpu": {"VECTOR_BYTES"}}
+    allowed = {
+        "_jit": {"Data", "device", "kernel", "kernel_of", "Kernel"},
+        "_cpu": {"VECTOR_BYTES"},
+    }
     for each in modules.imports(module):
         owner = each.module.removeprefix("fastsoftmax.")
         if each.module.startswith("fastsoftmax") and not owner.startswith("kernels"):

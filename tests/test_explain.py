@@ -147,7 +147,7 @@ def test_tiles_are_of_columns() -> None:
     rows, columns = explain(np.zeros((1000, 4096), F4), 0).tile or (0, 0)
     assert 1 <= rows <= 1000
     assert 1 <= columns <= 4096
-    # targets.md: a tile a thread, 1 MiB at the most.
+    # A tile a thread, 1 MiB at the most.
     for shape in [(2, 10**6), (1000, 4096), (4096, 4096), (10**6, 64)]:
         rows, columns = explain(np.empty(shape, F4), 0).tile or (0, 0)
         assert 0 < rows * columns * 4 <= 1 << 20

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 Array = np.ndarray[Any, Any]
 
-# targets.md: what softmax promises in float32 and float64.
+# What softmax promises in float32 and float64.
 MOST_ULPS = 2.0
 MEAN_ULPS = 0.5
 SUBNORMAL_STEPS = 1.0

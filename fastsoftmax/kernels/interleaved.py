@@ -186,9 +186,7 @@ def _add_last(
     """The sums with the first `count` columns of the last row, of which not all are there."""
     group = lanes(tiles[0])
     numbers, heat = scope
-    prepared = prepare(
-        operation, load_like(tiles[0], place, group), top, numbers, frame, heat
-    )
+    prepared = prepare(operation, load_like(tiles[0], place, group), top, numbers, frame, heat)
     g = load_like(tiles[1], place, group) if operation.inputs == 2 else None
     new, _ = consume(operation, sums, prepared, g, numbers, back)
     return keep_sums(operation, new, count, sums)
@@ -245,8 +243,9 @@ def _reduce_interleaved(operation: Operation) -> Any:
         size, count = block_length(like), axes[1][axes[0] - 1]
         tiles = _tiles_in(scratch, like, size, count, inputs_of(operation))
         tops, bys = workspace(like, _ROW_BYTES), workspace(like, _ROW_BYTES)
-        degrees, memory = workspace_double(like, _DOUBLES_BYTES), workspace_double(
-            like, _TOTALS_BYTES
+        degrees, memory = (
+            workspace_double(like, _DOUBLES_BYTES),
+            workspace_double(like, _TOTALS_BYTES),
         )
         state, of_slices = pointer(blocks), pointer(slices)
         per_slice, all_slices = blocks.shape[1], blocks.shape[2]

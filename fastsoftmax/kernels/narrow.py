@@ -93,9 +93,7 @@ def _turn(tile: Value, top: Value, rows: Value, j: Value, stride: Value, width: 
 
 
 @device
-def _turn_rows(
-    tile: Any, tops: Any, rows: Any, stride: Any, length: Any, shuffled: Any
-) -> None:
+def _turn_rows(tile: Any, tops: Any, rows: Any, stride: Any, length: Any, shuffled: Any) -> None:
     """Write slices, `stride` elements apart, to the tile and their maxima to `tops`."""
     strip, step = lane_count(tile), vector_count(tile)
     for part in range(0, strip, step):
@@ -287,9 +285,7 @@ def _narrow(operation: Operation, bare: bool) -> Any:
                 top = load_like(tops, i * strip, lanes_)
                 settled = settle(operation, tiles[0], strip, length, top, scope)
                 nowhere = tiles[0], strip
-                state = reduce_strip(
-                    operation, tiles, strip, length, settled, scope, True, nowhere
-                )
+                state = reduce_strip(operation, tiles, strip, length, settled, scope, True, nowhere)
                 found = strip_coefficients(operation, state, top, like, scope, True)
                 note(notes, i * strip, found, cool_for(operation, degrees, like))
                 if options & SUMMARY_WANTED != 0:

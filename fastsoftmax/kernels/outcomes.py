@@ -95,6 +95,8 @@ def needs_shift(
     operation: Operation, top: Value, like: Value, numbers: Numbers, heat: Heat
 ) -> Value:
     """Whether a slice with this maximum has to be shifted by it first."""
+    if not operation.has_frame:  # sums of products: nothing is
+        return is_above(top, math.inf)
     large = is_large(narrow(top, like), numbers, heat)
     if operation in {LOGS, TEMPERED_LOGS}:  # nothing but -inf is as good as nothing large
         large = both(large, is_above(top, -math.inf))

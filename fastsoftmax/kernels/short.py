@@ -31,7 +31,7 @@ from fastsoftmax.kernels.operations import NEGATIVE_INFINITY, SOFTMAX
 from fastsoftmax.kernels.outcomes import PARTS, coefficients, frame_of, load_state, needs_shift
 from fastsoftmax.kernels.rows import block_at, keep_block_state, reduce_shifted
 from fastsoftmax.kernels.strides import SOURCE, TARGET, described, is_row, scatter, slice_at
-from fastsoftmax.kernels.sums import BLOCK_BYTES, LANES_BYTES, lane_count, lanes
+from fastsoftmax.kernels.sums import LANES_BYTES, lane_count, lanes
 from fastsoftmax.kernels.sweep import divide_lead, divide_rest, folded, sweep
 from fastsoftmax.kernels.values import Value, formula
 from fastsoftmax.kernels.vectors import double, largest, narrow, splat

@@ -1,4 +1,4 @@
-"""Softmax of columns of one block: three cells at once.
+"""Columns of one block, with nothing besides: three cells at once.
 
 As in `sweep`, memory and arithmetic would wait for each other in turn.  So while the
 exponentials of a cell are taken in one tile, the results of the cell before leave the other
@@ -7,9 +7,10 @@ one and the elements of the cell that follows take their places, row after row.
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
-from fastsoftmax._jit import device, kernel
+from fastsoftmax._jit import device, kernel_of
 from fastsoftmax.kernels import exponential
 from fastsoftmax.kernels.cells import note, notes_for
 from fastsoftmax.kernels.elements import computed_like, fetch, put, put_past_caches
@@ -23,12 +24,12 @@ from fastsoftmax.kernels.memory import (
     workspace,
     workspace_double,
 )
+from fastsoftmax.kernels.operands import OPERANDS
 from fastsoftmax.kernels.operations import (
     NEGATIVE_INFINITY,
-    SOFTMAX,
+    Operation,
     begin,
     consume,
-    join_totals,
     parts,
     prepare,
     result,
@@ -48,6 +49,7 @@ from fastsoftmax.kernels.sums import SINGLE, lane_count, lanes
 from fastsoftmax.kernels.tiles import (
     TOTALS_BYTES,
     fold_lanes,
+    leave,
     reduce_strip,
     settle,
     store_totals,
@@ -60,7 +62,13 @@ from fastsoftmax.kernels.vectors import double, maximum, splat
 
 @formula
 def _exchange(
-    other: Value, ends: Any, places: Any, i: Value, memory: Any, streaming: bool
+    operation: Operation,
+    other: Value,
+    ends: Any,
+    places: Any,
+    i: Value,
+    memory: Any,
+    streaming: bool,
 ) -> None:
     """Let the results of a strip leave the other tile, and elements take their places.
 
@@ -71,9 +79,9 @@ def _exchange(
     in_tile, in_x, in_out = places
     uppers, lowers, tops = memory
     group = lanes(other)
-    terms = load_like(other, in_tile + i, group)
-    quotient = load_like(uppers, i, group), load_like(lowers, i, group)
-    found = result(SOFTMAX, terms, None, quotient, None)
+    kept = load_like(other, in_tile + i, group)
+    coefficients = load_like(uppers, i, group), load_like(lowers, i, group)
+    found = result(operation, kept, None, coefficients, None)
     (put_past_caches if streaming else put)(out, in_out + i, found)
     elements = fetch(x, in_x + i, group)
     ask_for(ahead, in_x + i)
@@ -83,6 +91,7 @@ def _exchange(
 
 @device
 def _sum_lane(
+    operation: Any,
     tile: Any,
     pitch: Any,
     span: Any,
@@ -100,22 +109,22 @@ def _sum_lane(
     the exchange is: ``(places, i)``.
     """
     first, length, step = span
-    numbers, frame = scope
+    numbers, frame, top = scope
     group, strip = lanes(tile), lane_count(tile)
-    sums, back = begin(SOFTMAX, group), group
+    sums, back = begin(operation, group), group
     in_tile, in_x, in_out, i = state
     x = load_like(tile, first * pitch, group)
-    prepared = prepare(SOFTMAX, x, group, numbers, frame, None)
+    prepared = prepare(operation, x, top, numbers, frame, None)
     for j in range(first, length, step):
-        sums, kept = consume(SOFTMAX, sums, prepared, None, numbers, back)
+        sums, kept = consume(operation, sums, prepared, None, numbers, back)
         x = load_like(tile, (j + step) * pitch, group)
-        prepared = prepare(SOFTMAX, x, group, numbers, frame, None)
-        store(tile, j * pitch, kept)
+        prepared = prepare(operation, x, top, numbers, frame, None)
+        leave(operation, tile, j * pitch, kept)
         places = in_tile, in_x, in_out
         if streaming:
-            _exchange(other, ends, places, i, memory, True)
+            _exchange(operation, other, ends, places, i, memory, True)
         else:
-            _exchange(other, ends, places, i, memory, False)
+            _exchange(operation, other, ends, places, i, memory, False)
         i += strip
         if i == steps[3]:
             i = 0
@@ -125,6 +134,7 @@ def _sum_lane(
 
 @device
 def _reduce_strip(
+    operation: Any,
     tile: Any,
     pitch: Any,
     length: Any,
@@ -139,95 +149,23 @@ def _reduce_strip(
 ) -> Any:
     """`tiles.reduce_strip` with exchanges; returns the state of the slices and of these."""
     k = exponent_of(top, numbers, None)
-    scope = numbers, window(k, numbers, None)
+    scope = numbers, window(k, numbers, None), top
     if length <= SINGLE:
         span = 0, length, 1
         sums, state = _sum_lane(
-            tile, pitch, span, scope, other, ends, steps, state, memory, streaming
+            operation, tile, pitch, span, scope, other, ends, steps, state, memory, streaming
         )
-        high, low, ties = parts(totals(SOFTMAX, sums, True))
+        high, low, ties = parts(totals(operation, sums, True))
     else:
         kept, count = workspace_double(tile, TOTALS_BYTES), lane_count(tile)
         for lane in range(count):
             span = lane, length, count
             sums, state = _sum_lane(
-                tile, pitch, span, scope, other, ends, steps, state, memory, streaming
+                operation, tile, pitch, span, scope, other, ends, steps, state, memory, streaming
             )
-            store_totals(kept, lane, totals(SOFTMAX, sums, False))
-        high, low, ties = fold_lanes(SOFTMAX, kept, tile)
+            store_totals(kept, lane, totals(operation, sums, False))
+        high, low, ties = fold_lanes(operation, kept, tile)
     return (double(top), double(k), high, low, ties), state
-
-
-@kernel("source", "target")
-def strips(source: Any, target: Any, geometry: Any, scratch: Any, first: Any, last: Any) -> None:
-    """Softmax of the groups of slices `first` to `last` - 1, of one block each.
-
-    Groups as in `columns`.
-    """
-    bases = pointer(source), pointer(target)
-    like = computed_like(bases[0])
-    numbers = exponential.numbers(like)
-    length, streaming, width, _, _, axes, dims = described(geometry)
-    tile, pitch = tile_in(scratch, like, width)
-    other = tile_after(tile, pitch, length, 2)
-    tops, tops_below = workspace(like, GROUP_BYTES), workspace(like, GROUP_BYTES)
-    notes, notes_above = notes_for(SOFTMAX, like, GROUP_BYTES), notes_for(SOFTMAX, like, GROUP_BYTES)
-    step_in, step_out = strides_of(dims, SOURCE)[0], strides_of(dims, TARGET)[0]
-    grid = grid_of(axes, width, bases[TARGET], step_out, streaming)
-    group, strip = lanes(like), lane_count(like)
-    steps, scope = (pitch, step_in, step_out, width), (numbers, None)
-    short = length <= SINGLE
-    above = cell = cell_of(first, grid)
-    x = run_at(bases[SOURCE], cell[0], cell[1], axes, SOURCE)
-    pack(tile, pitch, tops, x, step_in, length, cell[2], cell[3])
-    for task in range(first, last):
-        below, later = cell_of(min(task + 1, last - 1), grid), cell_of(min(task + 2, last - 1), grid)
-        x = run_at(bases[SOURCE], below[0], below[1], axes, SOURCE)
-        ahead = run_at(bases[SOURCE], later[0], later[1], axes, SOURCE)
-        out = run_at(bases[TARGET], above[0], above[1], axes, TARGET)
-        all_whole = _is_whole(above, width) and _is_whole(below, width) and cell[3] == width
-        together = all_whole and first < task < last - 1
-        if together:
-            for i in range(0, width, strip):
-                store(tops_below, i, splat(NEGATIVE_INFINITY, group))
-        else:
-            if task > first:
-                _empty(other, pitch, notes_above, out, step_out, length, above, grid[4])
-            if task + 1 < last:
-                pack(other, pitch, tops_below, x, step_in, length, below[2], below[3])
-        ends, memory = (x, ahead, out), (*notes_above, tops_below)
-        state = 0, 0, 0, 0
-        for i in range(0, cell[3], strip):
-            column, top = advance(tile, i), load_like(tops, i, group)
-            settled = settle(SOFTMAX, column, pitch, length, top, scope)
-            if together:
-                found, state = _reduce_strip(
-                    column,
-                    pitch,
-                    length,
-                    settled,
-                    numbers,
-                    other,
-                    ends,
-                    steps,
-                    state,
-                    memory,
-                    grid[4],
-                )
-            else:
-                columns, nowhere = (column, column), (column, pitch)
-                found = reduce_strip(
-                    SOFTMAX, columns, pitch, length, settled, scope, short, nowhere
-                )
-            note(notes, i, strip_coefficients(SOFTMAX, found, top, like, scope, short), None)
-        above, cell = cell, below
-        tile, other = other, tile
-        tops, tops_below = tops_below, tops
-        notes, notes_above = notes_above, notes
-    out = run_at(bases[TARGET], above[0], above[1], axes, TARGET)
-    _empty(other, pitch, notes_above, out, step_out, length, above, grid[4])
-    if streaming:
-        stream_fence(bases[TARGET])
 
 
 @device
@@ -237,10 +175,112 @@ def _is_whole(cell: Any, width: Any) -> Any:
 
 @device
 def _empty(
-    tile: Any, pitch: Any, notes: Any, out: Any, step: Any, length: Any, cell: Any, streaming: Any
+    operation: Any,
+    tile: Any,
+    pitch: Any,
+    notes: Any,
+    out: Any,
+    rows: Any,
+    cell: Any,
+    streaming: Any,
 ) -> None:
     """Write the results of a cell by themselves."""
+    step, length = rows
     low, high = cell[2], cell[3]
     if low < high:
         tiles = tile, tile
-        unpack(SOFTMAX, tiles, pitch, notes, out, step, length, low, high, streaming)
+        unpack(operation, tiles, pitch, notes, out, step, length, low, high, streaming)
+
+
+def _strips(operation: Operation) -> Any:
+    def strips(source, target, geometry, scratch, first, last):
+        """All steps for the groups of slices `first` to `last` - 1, of one block each.
+
+        Groups as in `columns`.
+        """
+        bases = pointer(source), pointer(target)
+        like = computed_like(bases[0])
+        numbers = exponential.numbers(like)
+        length, streaming, width, _, _, axes, dims = described(geometry)
+        tile, pitch = tile_in(scratch, like, width)
+        other = tile_after(tile, pitch, length, 2)
+        tops, tops_below = workspace(like, GROUP_BYTES), workspace(like, GROUP_BYTES)
+        notes, notes_above = (
+            notes_for(operation, like, GROUP_BYTES),
+            notes_for(operation, like, GROUP_BYTES),
+        )
+        step_in, step_out = strides_of(dims, SOURCE)[0], strides_of(dims, TARGET)[0]
+        grid = grid_of(axes, width, bases[TARGET], step_out, streaming)
+        group, strip = lanes(like), lane_count(like)
+        steps, scope = (pitch, step_in, step_out, width), (numbers, None)
+        short = length <= SINGLE
+        above = cell = cell_of(first, grid)
+        x = run_at(bases[SOURCE], cell[0], cell[1], axes, SOURCE)
+        pack(tile, pitch, tops, x, step_in, length, cell[2], cell[3])
+        for task in range(first, last):
+            below, later = (
+                cell_of(min(task + 1, last - 1), grid),
+                cell_of(min(task + 2, last - 1), grid),
+            )
+            x = run_at(bases[SOURCE], below[0], below[1], axes, SOURCE)
+            ahead = run_at(bases[SOURCE], later[0], later[1], axes, SOURCE)
+            out = run_at(bases[TARGET], above[0], above[1], axes, TARGET)
+            all_whole = _is_whole(above, width) and _is_whole(below, width) and cell[3] == width
+            together = all_whole and first < task < last - 1
+            if together:
+                for i in range(0, width, strip):
+                    store(tops_below, i, splat(NEGATIVE_INFINITY, group))
+            else:
+                if task > first:
+                    _empty(
+                        operation,
+                        other,
+                        pitch,
+                        notes_above,
+                        out,
+                        (step_out, length),
+                        above,
+                        grid[4],
+                    )
+                if task + 1 < last:
+                    pack(other, pitch, tops_below, x, step_in, length, below[2], below[3])
+            ends, memory = (x, ahead, out), (*notes_above, tops_below)
+            state = 0, 0, 0, 0
+            for i in range(0, cell[3], strip):
+                column, top = advance(tile, i), load_like(tops, i, group)
+                settled = settle(operation, column, pitch, length, top, scope)
+                if together:
+                    found, state = _reduce_strip(
+                        operation,
+                        column,
+                        pitch,
+                        length,
+                        settled,
+                        numbers,
+                        other,
+                        ends,
+                        steps,
+                        state,
+                        memory,
+                        grid[4],
+                    )
+                else:
+                    columns, nowhere = (column, column), (column, pitch)
+                    found = reduce_strip(
+                        operation, columns, pitch, length, settled, scope, short, nowhere
+                    )
+                note(notes, i, strip_coefficients(operation, found, top, like, scope, short), None)
+            above, cell = cell, below
+            tile, other = other, tile
+            tops, tops_below = tops_below, tops
+            notes, notes_above = notes_above, notes
+        out = run_at(bases[TARGET], above[0], above[1], axes, TARGET)
+        rows = step_out, length
+        _empty(operation, other, pitch, notes_above, out, rows, above, grid[4])
+        if streaming:
+            stream_fence(bases[TARGET])
+
+    return kernel_of(strips, f"strips-{operation.name}", OPERANDS[:2])
+
+
+strips = functools.cache(_strips)

@@ -64,7 +64,8 @@ def _loaded(operation: Operation, tile: Value, index: Any, like: Value) -> Any:
 
 
 @formula
-def _leave(operation: Operation, tile: Value, index: Any, kept: Value) -> None:
+def leave(operation: Operation, tile: Value, index: Any, kept: Value) -> None:
+    """Write what the operation keeps of elements in their place."""
     if operation.keeps:
         store(tile, index, kept)
 
@@ -100,7 +101,7 @@ def sum_lane(
         sums, kept = consume(operation, sums, prepared, g, numbers, back)
         x = load_like(tile, (j + step) * pitch, group)
         prepared = prepare(operation, x, top, numbers, frame, heat)
-        _leave(operation, tile, j * pitch, kept)
+        leave(operation, tile, j * pitch, kept)
     return sums
 
 

@@ -1,0 +1,140 @@
+"""Kernels that compute several slices, rows or cells at once: each slice as by itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from arrays import logits
+from halves import HALVES
+from reference import slices_of
+from relatives import RELATIVES, Relative, name_of
+
+from fastsoftmax import explain, log_softmax, softmax
+
+Array = np.ndarray[Any, Any]
+
+EACH = pytest.mark.parametrize("relative", RELATIVES, ids=name_of)
+# More slices than lanes are no longer interleaved; a length of whole lanes, one more, one less.
+COUNTS = [2, 3, 8, 15, 31, 32, 33]
+LENGTHS = [4096 + 32, 4097, 8191]
+
+
+def assert_as_apart(relative: Relative, inputs: tuple[Array, ...], dim: int, **more: Any) -> None:
+    """Each slice has the bits that it has as an array of its own."""
+    result = relative.call(*inputs, dim, **more)
+    slices = zip(*(slices_of(each, dim) for each in inputs), strict=True)
+    for got, each in zip(slices_of(result, dim), slices, strict=True):
+        alone = relative.call(*(part.copy() for part in each), 0)
+        assert got.tobytes() == alone.tobytes()
+
+
+# --- Interleaved ----------------------------------------------------------------------
+
+
+@EACH
+@pytest.mark.parametrize("count", COUNTS)
+def test_interleaved_slices(relative: Relative, dtype: Any, count: int) -> None:
+    for length in LENGTHS:
+        rows = relative.given_rows(logits((count, length), dtype, 5.0))
+        inputs = tuple(np.ascontiguousarray(each.T) for each in rows)
+        assert_as_apart(relative, inputs, 0)
+
+
+@EACH
+def test_interleaved_slices_in_a_batch_on_threads(relative: Relative, dtype: Any) -> None:
+    rows = relative.given_rows(logits((4 * 7, 5000), dtype, 5.0))
+    inputs = tuple(
+        np.ascontiguousarray(np.moveaxis(each.reshape(4, 7, 5000), 1, 2)) for each in rows
+    )
+    assert_as_apart(relative, inputs, 1, workers=2)
+
+
+@EACH
+@pytest.mark.parametrize("half", HALVES, ids=name_of)
+def test_interleaved_halves(relative: Relative, half: Any) -> None:
+    rows = relative.given_rows(logits((5, 5000), np.float32, 3.0))
+    inputs = tuple(np.ascontiguousarray(each.T).astype(half) for each in rows)
+    assert_as_apart(relative, inputs, 0)
+
+
+@pytest.mark.parametrize("relative", [each for each in RELATIVES if each.tempered], ids=name_of)
+def test_interleaved_slices_with_a_temperature_each(relative: Relative, dtype: Any) -> None:
+    rows = relative.given_rows(logits((6, 5000), dtype, 5.0))
+    inputs = tuple(np.ascontiguousarray(each.T) for each in rows)
+    temperature = np.linspace(0.2, 3.0, 6)
+    result = relative.call(*inputs, 0, temperature=temperature)
+    for i, degrees in enumerate(temperature):
+        parts = [each[:, i].copy() for each in inputs]
+        alone = relative.call(*parts, 0, temperature=np.array([degrees]))
+        assert np.array_equal(result[:, i], alone)
+
+
+@EACH
+def test_large_and_missing_numbers_stay_in_their_slice(relative: Relative, dtype: Any) -> None:
+    rows = [each.copy() for each in relative.given_rows(logits((8, 5000), dtype, 5.0))]
+    logits_of = rows[-1]
+    logits_of[1] *= 1e6 if dtype == np.float32 else 1e14
+    logits_of[2, 4998] = np.nan
+    logits_of[3, 17] = np.inf
+    logits_of[4] = -np.inf
+    logits_of[5, ::2] = -np.inf
+    inputs = tuple(np.ascontiguousarray(each.T) for each in rows)
+    result = relative.call(*inputs, 0)
+    for got, *each in zip(slices_of(result, 0), *(slices_of(x, 0) for x in inputs), strict=True):
+        alone = relative.call(*(part.copy() for part in each), 0)
+        assert np.array_equal(got.ravel(), alone.ravel(), equal_nan=True)
+
+
+# --- Cells, rows and groups in turn ------------------------------------------------------
+
+
+@pytest.mark.parametrize("function", [softmax, log_softmax])
+@pytest.mark.parametrize("width", [1, 31, 32, 33, 95, 96, 97, 128, 129, 700])
+@pytest.mark.parametrize("length", [2, 21, 64, 65, 100, 1000])
+def test_columns_of_any_width(function: Any, dtype: Any, length: int, width: int) -> None:
+    """Cells before, at and after the one in turn, whole and in part."""
+    x = logits((3, length, width), dtype, 4.0)
+    wanted = np.moveaxis(function(np.moveaxis(x, 1, 2).copy(), 2, workers=1), 2, 1)
+    for workers in (1, 2):
+        assert np.array_equal(function(x, 1, workers=workers), wanted)
+    own = x.copy()
+    assert np.array_equal(function(own, 1, out=own, workers=1), wanted)
+
+
+@pytest.mark.parametrize("count", [*range(1, 12), 16, 17, 31, 33, 100])
+@pytest.mark.parametrize("length", [65, 96, 100, 500, 1000, 2000])
+def test_batches_of_rows(dtype: Any, count: int, length: int) -> None:
+    x = logits((count, length), dtype, 4.0)
+    wanted = np.stack([softmax(row, 0, workers=1) for row in x])
+    assert np.array_equal(softmax(x, 1, workers=1), wanted)
+    turned = np.asfortranarray(x[::-1])[::-1]  # gathered row by row
+    assert np.array_equal(softmax(turned[:, ::-1][:, ::-1], 1, workers=1), wanted)
+
+
+@pytest.mark.parametrize("count", [1, 2, 31, 32, 33, 63, 64, 65, 127, 128, 129, 200])
+@pytest.mark.parametrize("length", [2, 3, 4, 5, 8, 10, 16, 17, 37, 64])
+def test_groups_of_narrow_slices(dtype: Any, count: int, length: int) -> None:
+    x = logits((2, count, length), dtype, 4.0)
+    wanted = np.stack([[softmax(row, 0, workers=1) for row in part] for part in x])
+    assert np.array_equal(softmax(x, 2, workers=1), wanted)
+    assert np.array_equal(softmax(np.repeat(x, 2, axis=1)[:, ::2], 2, workers=1), wanted)
+
+
+@pytest.mark.parametrize(
+    ("shape", "dim", "step"),
+    [((1_000_000, 36), 1, 10_000), ((40_000, 900), 1, 1000), ((900, 40_000), 0, 1000)],
+)
+def test_results_past_the_caches_wherever_lines_begin(shape: Any, dim: int, step: int) -> None:
+    """The same bits as of parts that stay in the caches."""
+    x = np.resize(logits((997, 1013), np.float32, 4.0), shape)
+    assert explain(x, dim).streaming
+    wanted = np.empty_like(x)
+    for first in range(0, shape[1 - dim], step):
+        part = (slice(first, first + step),) if dim == 1 else (..., slice(first, first + step))
+        wanted[part] = softmax(x[part].copy(), dim, workers=1)
+    for offset in (0, 1, 7):
+        out = np.full(x.size + offset, 7, x.dtype)[offset:].reshape(shape)
+        softmax(x, dim, out=out)
+        assert np.array_equal(out, wanted)
