@@ -57,7 +57,7 @@ class Data(types.CPointer):  # type: ignore[misc]  # Numba has no type hints
 register_model(Data)(models.PointerModel)
 
 
-@unbox(Data)
+@unbox(Data)  # type: ignore[untyped-decorator]
 def _data_of(kind: Data, array: Any, c: Any) -> NativeValue:
     """The field that follows a Python object's own in NumPy's struct of an array."""
     address = c.context.get_value_type(kind)

@@ -87,7 +87,6 @@ class Plan:
         """The bytes of an element where it is computed."""
         self.corner = geometry.corner
         elements = geometry.length * geometry.slices
-        self.bytes = elements * dtype.itemsize
         self.cost = elements * COST[kind][self.item]
         self.streaming = 2 * elements * dtype.itemsize > LAST_LEVEL_BYTES // 4
         self.width = 0
@@ -213,7 +212,7 @@ class Split(Plan):
         self.slices = geometry.slices
         self.blocks = -(-geometry.length // block_of(self.item))
         self.writes = bool(task.options & RESULTS)
-        self.reduce, self.write = (step(task.operation) for step in _STEPS[steps])
+        self.reduce, self.write = (step(task.operation) for step in STEPS[steps])
         self.join: Kernel = whole.join(task.operation)
         *above, run = geometry.batch
         groups, block, size = self.slices, block_of(self.item), 0
@@ -255,11 +254,12 @@ class Split(Plan):
         _launch.run(kernel, self.dtype, arguments, tasks, cost, workers, self.scratch)
 
 
-_STEPS: dict[str, tuple[Callable[[Operation], Kernel], ...]] = {
+STEPS: dict[str, tuple[Callable[[Operation], Kernel], ...]] = {
     "along": (whole.reduce, whole.write),
     "across": (columns.reduce_columns, columns.write_columns),
     "interleaved": (interleaved.reduce_interleaved, interleaved.write_interleaved),
 }
+"""How slices of several blocks are reduced and written, by how they lie in memory."""
 
 
 _BYTE = np.dtype(np.uint8)

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fastsoftmax import _launch
 from fastsoftmax._compute import storage
+from fastsoftmax._plans import STEPS
 from fastsoftmax.kernels import columns, narrow, whole
 from fastsoftmax.kernels import operations as ops
 from fastsoftmax.kernels.leaders import leaders_kernel
 from fastsoftmax.kernels.rows import rows
+from fastsoftmax.kernels.short import short
+from fastsoftmax.kernels.strips import strips
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from fastsoftmax._jit import Kernel
 
@@ -86,16 +90,17 @@ def _check(name: str, given: Sequence[str], known: tuple[str, ...]) -> None:
 def kernels_for(function: str, layout: str, dtype: np.dtype[Any]) -> list[Kernel]:
     """The kernels of a function on one layout."""
     operation = OPERATIONS[function]
-    found = {
-        "narrow": (narrow.narrow,),
-        "columns": (columns.columns,),
-        "rows": (whole.along,),
-        "split": (whole.reduce, whole.join, whole.write),
-    }[layout]
-    if layout == "rows" and function == "softmax" and dtype.kind == "f":
-        return [rows]
     leading = [leaders_kernel] if function == "top_k" else []
     if layout == "split":
-        return [make(operation) for make in found] + leading
+        steps: list[Callable[..., Kernel]] = [*chain.from_iterable(STEPS.values()), whole.join]
+        return [step(operation) for step in steps] + leading
+    if layout == "rows" and function == "softmax" and dtype.kind == "f":
+        return [rows, short]
     bare = function in {"softmax", "log_softmax"}
-    return [make(operation, bare) for make in found] + leading
+    makers: dict[str, Callable[..., Kernel]] = {
+        "narrow": narrow.narrow,
+        "columns": columns.columns,
+        "rows": whole.along,
+    }
+    paired = [strips(operation)] if layout == "columns" and bare else []
+    return [makers[layout](operation, bare), *paired, *leading]

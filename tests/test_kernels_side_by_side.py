@@ -17,8 +17,8 @@ Array = np.ndarray[Any, Any]
 
 EACH = pytest.mark.parametrize("relative", RELATIVES, ids=name_of)
 # More slices than lanes are no longer interleaved; a length of whole lanes, one more, one less.
-COUNTS = [2, 3, 8, 15, 31, 32, 33]
-LENGTHS = [4096 + 32, 4097, 8191]
+COUNTS = [2, 7, 8, 15, 31, 33]
+LENGTHS = [4096 + 32, 4097]
 
 
 def assert_as_apart(relative: Relative, inputs: tuple[Array, ...], dim: int, **more: Any) -> None:
@@ -91,8 +91,8 @@ def test_large_and_missing_numbers_stay_in_their_slice(relative: Relative, dtype
 
 
 @pytest.mark.parametrize("function", [softmax, log_softmax])
-@pytest.mark.parametrize("width", [1, 31, 32, 33, 95, 96, 97, 128, 129, 700])
-@pytest.mark.parametrize("length", [2, 21, 64, 65, 100, 1000])
+@pytest.mark.parametrize("width", [1, 31, 33, 96, 129, 700])
+@pytest.mark.parametrize("length", [2, 21, 64, 65, 1000])
 def test_columns_of_any_width(function: Any, dtype: Any, length: int, width: int) -> None:
     """Cells before, at and after the one in turn, whole and in part."""
     x = logits((3, length, width), dtype, 4.0)
@@ -103,8 +103,8 @@ def test_columns_of_any_width(function: Any, dtype: Any, length: int, width: int
     assert np.array_equal(function(own, 1, out=own, workers=1), wanted)
 
 
-@pytest.mark.parametrize("count", [*range(1, 12), 16, 17, 31, 33, 100])
-@pytest.mark.parametrize("length", [65, 96, 100, 500, 1000, 2000])
+@pytest.mark.parametrize("count", [*range(1, 10), 16, 17])
+@pytest.mark.parametrize("length", [65, 96, 500, 2000])
 def test_batches_of_rows(dtype: Any, count: int, length: int) -> None:
     x = logits((count, length), dtype, 4.0)
     wanted = np.stack([softmax(row, 0, workers=1) for row in x])
@@ -113,8 +113,8 @@ def test_batches_of_rows(dtype: Any, count: int, length: int) -> None:
     assert np.array_equal(softmax(turned[:, ::-1][:, ::-1], 1, workers=1), wanted)
 
 
-@pytest.mark.parametrize("count", [1, 2, 31, 32, 33, 63, 64, 65, 127, 128, 129, 200])
-@pytest.mark.parametrize("length", [2, 3, 4, 5, 8, 10, 16, 17, 37, 64])
+@pytest.mark.parametrize("count", [1, 31, 32, 33, 64, 127, 129, 200])
+@pytest.mark.parametrize("length", [2, 3, 4, 8, 10, 16, 41, 64])
 def test_groups_of_narrow_slices(dtype: Any, count: int, length: int) -> None:
     x = logits((2, count, length), dtype, 4.0)
     wanted = np.stack([[softmax(row, 0, workers=1) for row in part] for part in x])

@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from fastsoftmax._jit import device, kernel_of
+from fastsoftmax._jit import device
 from fastsoftmax.kernels import exponential
 from fastsoftmax.kernels.along import shares
 from fastsoftmax.kernels.cells import degrees_of, empty, fill, note, notes_for, summarise
@@ -27,7 +27,7 @@ from fastsoftmax.kernels.memory import (
     stream_fence,
     workspace,
 )
-from fastsoftmax.kernels.operands import SPLIT_OPERANDS, bases_of, kernel_over
+from fastsoftmax.kernels.operands import kernel_over, split_kernel
 from fastsoftmax.kernels.operations import (
     RESULTS,
     SUMMARY_WANTED,
@@ -136,22 +136,9 @@ def shift_strip(operation: Any, column: Any, pitch: Any, length: Any, by: Any, t
 
 
 def _reduce_columns(operation: Operation) -> Any:
-    def reduce_columns(
-        source,
-        target,
-        second,
-        mask,
-        temperature,
-        summary_,
-        slices,
-        blocks,
-        geometry,
-        scratch,
-        first,
-        last,
-    ):
+    @device
+    def reduce_columns(bases, slices, blocks, geometry, scratch, first, last):
         """Fill `blocks` for the tasks `first` to `last` - 1: all blocks of a group in turn."""
-        bases = bases_of(source, target, second, mask, temperature, summary_)
         like = computed_like(bases[0])
         numbers = exponential.numbers(like)
         length, _, width, options, _, axes, dims = described(geometry)
@@ -187,7 +174,7 @@ def _reduce_columns(operation: Operation) -> Any:
                 )
                 keep_states(here, per_slice * all_slices, i, found, low - i, high - i)
 
-    return kernel_of(reduce_columns, f"reduce-columns-{operation.name}", SPLIT_OPERANDS)
+    return split_kernel(reduce_columns, f"reduce-columns-{operation.name}")
 
 
 @formula
@@ -211,22 +198,9 @@ def keep_strip(
 
 
 def _write_columns(operation: Operation) -> Any:
-    def write_columns(
-        source,
-        target,
-        second,
-        mask,
-        temperature,
-        summary_,
-        slices,
-        blocks,
-        geometry,
-        scratch,
-        first,
-        last,
-    ):
+    @device
+    def write_columns(bases, slices, blocks, geometry, scratch, first, last):
         """Write the results of the tasks `first` to `last` - 1."""
-        bases = bases_of(source, target, second, mask, temperature, summary_)
         like = computed_like(bases[0])
         numbers = exponential.numbers(like)
         length, streaming, width, options, _, axes, dims = described(geometry)
@@ -273,7 +247,7 @@ def _write_columns(operation: Operation) -> Any:
         if streaming:
             stream_fence(bases[TARGET])
 
-    return kernel_of(write_columns, f"write-columns-{operation.name}", SPLIT_OPERANDS)
+    return split_kernel(write_columns, f"write-columns-{operation.name}")
 
 
 columns = functools.cache(_columns)

@@ -15,7 +15,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from fastsoftmax._jit import device, kernel_of
+from fastsoftmax._jit import device
 from fastsoftmax.kernels import exponential
 from fastsoftmax.kernels.along import shares, write_block
 from fastsoftmax.kernels.cells import degrees_of
@@ -36,7 +36,7 @@ from fastsoftmax.kernels.memory import (
     workspace,
     workspace_double,
 )
-from fastsoftmax.kernels.operands import SPLIT_OPERANDS, bases_of
+from fastsoftmax.kernels.operands import split_kernel
 from fastsoftmax.kernels.operations import (
     COPY,
     NEGATED,
@@ -221,22 +221,9 @@ def _joined(operation: Any, memory: Any, plane: Any, count: Any, like: Any) -> A
 
 
 def _reduce_interleaved(operation: Operation) -> Any:
-    def reduce_interleaved(
-        source,
-        target,
-        second,
-        mask,
-        temperature,
-        summary_,
-        slices,
-        blocks,
-        geometry,
-        scratch,
-        first,
-        last,
-    ):
+    @device
+    def reduce_interleaved(bases, slices, blocks, geometry, scratch, first, last):
         """Fill `blocks` for the tasks `first` to `last` - 1: all blocks of a batch in turn."""
-        bases = bases_of(source, target, second, mask, temperature, summary_)
         like = computed_like(bases[0])
         numbers = exponential.numbers(like)
         length, _, _, options, _, axes, _ = described(geometry)
@@ -289,7 +276,7 @@ def _reduce_interleaved(operation: Operation) -> Any:
             found = double(top), double(k), high, low, ties
             keep_states(here, per_slice * all_slices, 0, found, 0, count)
 
-    return kernel_of(reduce_interleaved, f"reduce-interleaved-{operation.name}", SPLIT_OPERANDS)
+    return split_kernel(reduce_interleaved, f"reduce-interleaved-{operation.name}")
 
 
 @device
@@ -309,22 +296,9 @@ def _result_at(operation: Operation, column: Any, place: Value, found: Any, cool
 
 
 def _write_interleaved(operation: Operation) -> Any:
-    def write_interleaved(
-        source,
-        target,
-        second,
-        mask,
-        temperature,
-        summary_,
-        slices,
-        blocks,
-        geometry,
-        scratch,
-        first,
-        last,
-    ):
+    @device
+    def write_interleaved(bases, slices, blocks, geometry, scratch, first, last):
         """Write the results of the tasks `first` to `last` - 1."""
-        bases = bases_of(source, target, second, mask, temperature, summary_)
         like = computed_like(bases[0])
         numbers = exponential.numbers(like)
         length, streaming, _, options, _, axes, _ = described(geometry)
@@ -383,7 +357,7 @@ def _write_interleaved(operation: Operation) -> Any:
         if streaming:
             stream_fence(bases[TARGET])
 
-    return kernel_of(write_interleaved, f"write-interleaved-{operation.name}", SPLIT_OPERANDS)
+    return split_kernel(write_interleaved, f"write-interleaved-{operation.name}")
 
 
 reduce_interleaved = functools.cache(_reduce_interleaved)

@@ -70,7 +70,8 @@ from fastsoftmax.kernels.vectors import (
 _GROUPS = 4
 # Rows of their tiles, with one each that is read beyond the last (kernels/tiles.py).
 _TILE_ROWS = 2 * (SINGLE + 1)
-_TILE_BYTES = _TILE_ROWS * LANES_BYTES
+# Columns are written as many at a time as a vector has elements, 16 at the most.
+_TILE_BYTES = (_TILE_ROWS + 16) * LANES_BYTES
 _TOPS_BYTES = _GROUPS * LANES_BYTES
 # The same slices as rows; the last one is written beyond its end.
 _ROWS_BYTES = SINGLE * LANES_BYTES + LANES_BYTES
@@ -93,10 +94,16 @@ def _turn(tile: Value, top: Value, rows: Value, j: Value, stride: Value, width: 
 
 
 @device
-def _turn_rows(tile: Any, tops: Any, rows: Any, stride: Any, length: Any, shuffled: Any) -> None:
-    """Write slices, `stride` elements apart, to the tile and their maxima to `tops`."""
-    strip, step = lane_count(tile), vector_count(tile)
-    for part in range(0, strip, step):
+def _turn_rows(
+    tile: Any, tops: Any, rows: Any, stride: Any, present: Any, length: Any, shuffled: Any
+) -> None:
+    """Write slices, `stride` elements apart, to the tile and their maxima to `tops`.
+
+    A vector's worth of them at a time: more may be written than are `present`, or fewer than
+    there are lanes.  Nobody looks at the others.
+    """
+    step = vector_count(tile)
+    for part in range(0, present, step):
         place, column = advance(rows, part * stride), advance(tile, part)
         if is_few(tile, length):
             top = turn_few(column, place, stride, length, shuffled)
@@ -182,7 +189,7 @@ def _fill(
     else:
         _rows_of(bases, SOURCE, x, step, shown, hidden(operation, tile), of_rows, rows)
     shuffled = _is_shuffled(packed, present, length, tile)
-    _turn_rows(tile, tops, place, stride, length, shuffled)
+    _turn_rows(tile, tops, place, stride, present, length, shuffled)
     if inputs_of(operation) == 2:
         unused = workspace(tile, LANES_BYTES)
         x, step = _at(places, begin, axes, SECOND)
@@ -191,7 +198,7 @@ def _fill(
             place, stride = as_computed(x, tile), step
         else:
             _rows_of(bases, SECOND, x, step, shown, zero(tile), of_rows, rows)
-        _turn_rows(other, unused, place, stride, length, shuffled)
+        _turn_rows(other, unused, place, stride, present, length, shuffled)
 
 
 @device

@@ -10,7 +10,6 @@ from fastsoftmax.kernels.operations import RESULTS
 from fastsoftmax.kernels.strides import described
 
 OPERANDS = ("source", "target", "source", "bytes", "doubles", "doubles")
-SPLIT_OPERANDS = (*OPERANDS, "slices", "blocks")
 
 
 @device
@@ -49,3 +48,30 @@ def kernel_over(body: Any, name: str, *, bare: bool) -> Any:
         body(bases, RESULTS, geometry, scratch, first, last)
 
     return kernel_of(run_bare, f"bare-{name}", OPERANDS[:2])
+
+
+def split_kernel(body: Any, name: str) -> Any:
+    """The kernel of ``body(bases, slices, blocks, geometry, scratch, first, last)``.
+
+    For slices of several blocks: `slices` and `blocks` are what is known of each, see
+    kernels/whole.py and kernels/outcomes.py.
+    """
+
+    def run(
+        source,
+        target,
+        second,
+        mask,
+        temperature,
+        summary_,
+        slices,
+        blocks,
+        geometry,
+        scratch,
+        first,
+        last,
+    ):
+        bases = bases_of(source, target, second, mask, temperature, summary_)
+        body(bases, slices, blocks, geometry, scratch, first, last)
+
+    return kernel_of(run, name, (*OPERANDS, "slices", "blocks"))

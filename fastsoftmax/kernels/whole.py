@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from fastsoftmax._jit import device, kernel_of
+from fastsoftmax._jit import device
 from fastsoftmax.kernels import exponential
 from fastsoftmax.kernels.along import deliver, keep_block, reduce_block, stage, stage_second
 from fastsoftmax.kernels.elements import computed_like
@@ -18,7 +18,7 @@ from fastsoftmax.kernels.memory import (
     workspace,
     workspace_double,
 )
-from fastsoftmax.kernels.operands import SPLIT_OPERANDS, bases_of, kernel_over
+from fastsoftmax.kernels.operands import kernel_over, split_kernel
 from fastsoftmax.kernels.operations import (
     RESULTS,
     SUMMARY_WANTED,
@@ -150,22 +150,9 @@ def _along(operation: Operation, bare: bool) -> Any:
 
 
 def _reduce(operation: Operation) -> Any:
-    def reduce(
-        source,
-        target,
-        second,
-        mask,
-        temperature,
-        summary_,
-        slices,
-        blocks,
-        geometry,
-        scratch,
-        first,
-        last,
-    ):
+    @device
+    def reduce(bases, slices, blocks, geometry, scratch, first, last):
         """Fill `blocks` for the blocks `first` to `last` - 1, slice after slice."""
-        bases = bases_of(source, target, second, mask, temperature, summary_)
         like = computed_like(bases[0])
         numbers = exponential.numbers(like)
         length, _, _, options, _, batch, dims = described(geometry)
@@ -187,30 +174,17 @@ def _reduce(operation: Operation) -> Any:
             found = reduce_block(operation, x, g, kept, count, numbers, heat)
             keep_state(advance(state, block * all_slices + slice_), per_slice * all_slices, found)
 
-    return kernel_of(reduce, f"reduce-{operation.name}", SPLIT_OPERANDS)
+    return split_kernel(reduce, f"reduce-{operation.name}")
 
 
 def _join(operation: Operation) -> Any:
-    def join(
-        source,
-        target,
-        second,
-        mask,
-        temperature,
-        summary_,
-        slices,
-        blocks,
-        geometry,
-        scratch,
-        first,
-        last,
-    ):
+    @device
+    def join(bases, slices, blocks, geometry, scratch, first, last):
         """Fill `slices` for the slices `first` to `last` - 1.
 
         A slice whose maximum is too large gets its shift; its blocks are to be reduced once
         more, and joined again.
         """
-        bases = bases_of(source, target, second, mask, temperature, summary_)
         like = computed_like(bases[0])
         numbers = exponential.numbers(like)
         _, _, _, options, plane, batch, _ = described(geometry)
@@ -237,26 +211,13 @@ def _join(operation: Operation) -> Any:
                 place = slice_at(bases[SUMMARY], slice_, batch, SUMMARY)
                 keep_summary(operation, whole, top, place, plane, setting, degrees)
 
-    return kernel_of(join, f"join-{operation.name}", SPLIT_OPERANDS)
+    return split_kernel(join, f"join-{operation.name}")
 
 
 def _write(operation: Operation) -> Any:
-    def write(
-        source,
-        target,
-        second,
-        mask,
-        temperature,
-        summary_,
-        slices,
-        blocks,
-        geometry,
-        scratch,
-        first,
-        last,
-    ):
+    @device
+    def write(bases, slices, blocks, geometry, scratch, first, last):
         """Write the results of the blocks `first` to `last` - 1, slice after slice."""
-        bases = bases_of(source, target, second, mask, temperature, summary_)
         like = computed_like(bases[0])
         numbers = exponential.numbers(like)
         length, streaming, _, options, _, batch, dims = described(geometry)
@@ -298,7 +259,7 @@ def _write(operation: Operation) -> Any:
         if streaming:
             stream_fence(bases[TARGET])
 
-    return kernel_of(write, f"write-{operation.name}", SPLIT_OPERANDS)
+    return split_kernel(write, f"write-{operation.name}")
 
 
 along = functools.cache(_along)
