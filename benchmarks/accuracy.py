@@ -103,6 +103,7 @@ def measured(
     return {
         **options.header(watch, settings.threads, versions, missing),
         "policy": POLICY,
+        "timed": False,
         "rows": rows,
     }
 

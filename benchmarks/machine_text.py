@@ -41,17 +41,25 @@ def sentence(machine: dict[str, Any], section: dict[str, Any]) -> str:
     threads = section["threads"]
     where = f"{machine['cpu']}, {threads} thread{'s' if threads > 1 else ''}, {section['date']}"
     layer = section.get("threading_layer")
-    return f"Measured on {where}{f', Numba on {layer}' if layer else ''}. {noise(section['load'])}"
+    return f"Measured on {where}{f', Numba on {layer}' if layer else ''}. {noise(section)}"
 
 
-def noise(load: dict[str, Any]) -> str:
+def is_noisy(section: dict[str, Any]) -> bool:
+    """Whether other work may have changed what was measured: errors do not depend on it."""
+    return bool(section["load"]["noisy"]) and section.get("timed", True)
+
+
+def noise(section: dict[str, Any]) -> str:
     """What else the machine was busy with."""
+    load = section["load"]
+    if not section.get("timed", True):
+        return "Errors do not depend on what else a machine does."
     facts = (
         f"Other processes took {load['others']:.0%} of the CPUs meanwhile, "
         f"the host {load['stolen']:.0%}; the load was {load['before']['load_1']:.1f} before and "
         f"{load['after']['load_1']:.1f} after."
     )
-    if load["noisy"]:
+    if is_noisy(section):
         return f"A noisy run: {facts} Believe large ratios only, and measure again."
     return f"A quiet run: {facts}"
 

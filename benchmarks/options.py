@@ -133,4 +133,4 @@ def save(path: Path | None, section: str, content: dict[str, Any]) -> None:
     path = path or results.OWN
     results.save(path, section, content, machine.describe())
     console.print(f"{section}: written to {shown(path)}")
-    console.print(machine_text.noise(content["load"]))
+    console.print(machine_text.noise(content))

@@ -42,7 +42,7 @@ def html(data: dict[str, Any], drawings: Mapping[str, str]) -> str:
 def _section(data: dict[str, Any], name: str, drawings: Mapping[str, str]) -> str:
     content = data[name]
     conditions = machine_text.sentence(data["machine"], content)
-    noisy = ' class="noisy"' if content["load"]["noisy"] else ""
+    noisy = ' class="noisy"' if machine_text.is_noisy(content) else ""
     parts = [
         f'<section id="{name}"><h2>{sections.TITLES[name]}</h2>',
         f"<p{noisy}>{markup.escape(conditions)}</p>",

@@ -13,6 +13,7 @@ from rich.table import Table as RichTable
 from benchmarks import (
     contenders,
     machine,
+    machine_text,
     measure,
     options,
     race_tables,
@@ -174,7 +175,7 @@ def _compare(old: dict[str, Any], new: dict[str, Any]) -> int:
         "and that is taken out."
     )
     worse = [each for each in ours if each.word in {verdicts.SLOWER, verdicts.LOST}]
-    if any(section["load"]["noisy"] for section in (old, new)):
+    if any(machine_text.is_noisy(section) for section in (old, new)):
         console.print("One of the two runs was noisy; measure again before you believe this.")
     changes = [each.change for each in ours if not math.isnan(each.change)]
     console.print(

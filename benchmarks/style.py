@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from benchmarks import contenders, results
+from benchmarks import contenders, machine_text, results
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -148,7 +148,7 @@ def svg(drawn: Figure, description: str) -> str:
 
 def heading(drawn: Figure, text: str, section: dict[str, Any]) -> None:
     """One sentence above a chart that says what there is to see, and of what a run."""
-    if section["load"]["noisy"]:
+    if machine_text.is_noisy(section):
         text += " (noisy run)"
     drawn.suptitle(text, x=0.01, ha="left", fontsize=12, fontweight="bold")
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastsoftmax._arguments import MISSING, Missing
-from fastsoftmax._shortcuts import bare_key_of, key_of, ways
+from fastsoftmax._shortcuts import key_of, key_with_out, ways
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike
@@ -128,10 +128,9 @@ def softmax(
         and return_lse is False
     )
     if is_bare:
-        if out is None:
-            key = input.shape, input.strides, input.dtype, dim  # type: ignore[union-attr]
-        else:
-            key = bare_key_of(input, dim, out)
+        key = input.shape, input.strides, input.dtype, dim  # type: ignore[union-attr]
+        if out is not None:
+            key = key_with_out(key, input, out)
         way = ways.get(key)
         if way is not None:
             result = way(input, out)
