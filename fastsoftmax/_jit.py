@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import numba
+import numpy as np
 from llvmlite import ir
-from numba.core import types
+from numba.core import cgutils, types
 from numba.extending import NativeValue, intrinsic, models, register_model, unbox
 
 from fastsoftmax import _cache
 from fastsoftmax._cpu import VECTOR_BYTES
 from fastsoftmax._device import DeviceCompiler
-
-if TYPE_CHECKING:
-    import numpy as np
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -82,20 +80,21 @@ class Kernel:
         # Symbols of machine code are named after their function.  Two kernels of one name, from
         # the caches of two processes, would be taken for one another.
         self._serial = numba.njit(**_OPTIONS)(_named(function, f"{name}-serial"))
-        parallel = _named(_parallel_build(self._serial), f"{name}-parallel")
+        parallel = _named(_parallel_build(), f"{name}-parallel")
         self._parallel = numba.njit(parallel=True, **_OPTIONS)(parallel)
         for dispatcher, build in ((self._serial, "serial"), (self._parallel, "parallel")):
             dispatcher._cache = _cache.KernelCache(f"{self.name}-{build}", _fingerprint())
         self._entries: dict[tuple[str, bool], Callable[..., None]] = {}
+        self._addresses: dict[str, np.ndarray[Any, Any]] = {}
 
     def entry(self, dtype: np.dtype[Any], parallel: bool) -> Callable[..., None] | None:
         """The build for arrays of `dtype`; None as long as it is not there.
 
         The serial one is ``run(*arrays, geometry, scratch, first, last)``, the parallel one
-        ``run(workers, next_task, tasks, grain, scratch, share, arguments)``: each of `workers`
-        takes `grain` tasks at a time from the counter `next_task` until none of `tasks` are
-        left, so that a thread that the system holds back holds up nobody else; it has `share`
-        bytes of `scratch` for itself.
+        ``run(workers, next_task, tasks, grain, scratch, share, serial, arguments)`` with the
+        `address` of the serial one: each of `workers` takes `grain` tasks at a time from the
+        counter `next_task` until none of `tasks` are left, so that a thread that the system
+        holds back holds up nobody else; it has `share` bytes of `scratch` for itself.
         """
         return self._entries.get((dtype.char, parallel))
 
@@ -110,9 +109,19 @@ class Kernel:
     def compile(self, dtype: np.dtype[Any], parallel: bool) -> Callable[..., None]:
         """The same, compiled or read from the cache."""
         dispatcher, signature = self._build(dtype, parallel)
+        if parallel and (dtype.char, False) not in self._entries:
+            self.compile(dtype, False)
         entry: Callable[..., None] = dispatcher.compile(signature)
+        if not parallel:
+            code = dispatcher.overloads[signature.args]
+            address = code.library.get_pointer_to_function(code.fndesc.llvm_func_name)
+            self._addresses[dtype.char] = np.array([address], np.intp)
         self._entries[dtype.char, parallel] = entry
         return entry
+
+    def address(self, dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
+        """Where the machine code of the serial build is."""
+        return self._addresses[dtype.char]
 
     def _build(self, dtype: np.dtype[Any], parallel: bool) -> tuple[Any, Any]:
         given = [_argument(kind, numba.from_dtype(dtype)) for kind in self.arguments]
@@ -120,7 +129,7 @@ class Kernel:
         given.append(Data(task))
         if not parallel:
             return self._serial, types.none(*given, scratch, task, task)
-        numbers = task, Data(task), task, task, scratch, task
+        numbers = task, Data(task), task, task, scratch, task, Data(task)
         return self._parallel, types.none(*numbers, types.Tuple(given))
 
 
@@ -156,7 +165,12 @@ def _argument(kind: str, dtype: Any) -> Any:
     }[kind]
 
 
-def _parallel_build(serial: Any) -> Callable[..., None]:
+def _parallel_build() -> Callable[..., None]:
+    """A loop over tasks that calls the serial build by its address.
+
+    Called by name, it would be compiled a second time as a part of the loop: two seconds.
+    """
+
     def run(
         workers: int,
         next_task: Any,
@@ -164,13 +178,14 @@ def _parallel_build(serial: Any) -> Callable[..., None]:
         grain: int,
         scratch: Any,
         share: int,
+        serial: Any,
         arguments: Any,
     ) -> None:
         for worker in numba.prange(workers):
             own = _offset(scratch, worker * share)
             first = _fetch_and_add(next_task, grain)
             while first < tasks:
-                serial(*arguments, own, first, min(first + grain, tasks))
+                _call(serial, arguments, own, first, min(first + grain, tasks))
                 first = _fetch_and_add(next_task, grain)
 
     return run
@@ -184,6 +199,22 @@ def _fetch_and_add(_context, counter, _amount):  # type: ignore[no-untyped-def]
         return builder.atomic_rmw("add", *args, "monotonic")
 
     return types.intp(counter, types.intp), codegen
+
+
+@intrinsic
+def _call(_context, place, arguments, own, first, last):  # type: ignore[no-untyped-def]
+    """Call the serial build whose address is at `place`."""
+    kinds = *arguments.types, own, first, last
+
+    def codegen(context: Any, builder: ir.IRBuilder, _sig: Any, args: Any) -> Any:
+        place, given, *rest = args
+        function = context.call_conv.get_function_type(types.none, kinds)
+        address = builder.load(builder.bitcast(place, function.as_pointer().as_pointer()))
+        codes = [*cgutils.unpack_tuple(builder, given), *rest]
+        context.call_conv.call_function(builder, address, types.none, kinds, codes)
+        return context.get_dummy_value()
+
+    return types.none(place, arguments, own, first, last), codegen
 
 
 @intrinsic

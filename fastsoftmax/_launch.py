@@ -93,7 +93,8 @@ def run(
                 memory = own.bytes(count * scratch)
                 next_task = np.zeros(1, np.intp)
                 parallel = ready(kernel, dtype, True)
-                parallel(count, next_task, tasks, grain, memory, scratch, arguments)
+                serial = kernel.address(dtype)
+                parallel(count, next_task, tasks, grain, memory, scratch, serial, arguments)
                 return
         finally:
             if mine:

@@ -115,6 +115,8 @@ class Plan:
     def flat(self, operand: Array) -> Array:
         """An array that starts where the first slice does."""
         corner = self.corner
+        if operand.ndim == 0:  # which NumPy's operators make a number of, and kernels want arrays
+            return operand.reshape(1)
         if corner is None or operand.ndim != len(corner):  # a placeholder
             return operand
         return operand[corner]
