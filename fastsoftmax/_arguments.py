@@ -83,12 +83,19 @@ def dtype_of(given: Any, array: Array) -> np.dtype[Any]:
         result = result_dtype(array.dtype)
         assert result is not None  # array_of lets nothing else through
         return result
-    dtype: np.dtype[Any] = np.dtype(given).newbyteorder("=")
+    try:
+        dtype: np.dtype[Any] = np.dtype(given).newbyteorder("=")
+    except TypeError:
+        raise TypeError(
+            f"dtype={given!r} is no dtype; give a floating one such as float32"
+        ) from None
     if array.dtype.kind == "c":
         if dtype.kind != "c":
             raise TypeError(f"dtype={dtype} for complex input; it must be a complex dtype")
     elif not is_floating(dtype):
-        raise TypeError(f"dtype={dtype}; it must be a floating dtype such as float32")
+        raise TypeError(
+            f"dtype={dtype} for {array.dtype} input; it must be a floating dtype such as float32"
+        )
     return dtype
 
 

@@ -335,23 +335,24 @@ def with_exact_differences(call: Call) -> Call:
 
 
 def _cast_wide_integers(call: Call, array: Array, target: Array) -> None:
-    """64-bit integers as float64, or where that would round, their differences from the max.
+    """64-bit integers as float64; slices where that would round, as differences from the max.
 
     Softmax is the same either way, and the differences are exact wherever it is not 0.
     """
+    np.copyto(target, array, casting="unsafe")
     exact = 1 << 53
     if -exact <= int(array.min()) and int(array.max()) <= exact:
-        np.copyto(target, array, casting="unsafe")
         return
-    info = np.iinfo(array.dtype)
+    info, shown = np.iinfo(array.dtype), _shown(call.where)
+    low = array.min(axis=call.dims, keepdims=True, initial=info.max, where=shown)
+    top = array.max(axis=call.dims, keepdims=True, initial=info.min, where=shown)
+    rounds = (low < -exact) | (top > exact)  # by slice: none makes a difference to another
+    # Differences of unsigned integers wrap round to what is right.
     if call.negated:
-        low = array.min(axis=call.dims, keepdims=True, initial=info.max, where=_shown(call.where))
-        below = array.astype(np.uint64) - low.astype(np.uint64)
-        np.copyto(target, below, casting="unsafe")
+        np.copyto(target, array.astype(np.uint64) - low.astype(np.uint64), "unsafe", rounds)
         return
-    top = array.max(axis=call.dims, keepdims=True, initial=info.min, where=_shown(call.where))
-    below = top.astype(np.uint64) - array.astype(np.uint64)  # wraps round to what is right
-    np.negative(below, out=target, casting="unsafe", dtype=np.float64)
+    below = (top.astype(np.uint64) - array.astype(np.uint64)).astype(np.float64)
+    np.copyto(target, -below, where=rounds)
 
 
 def _shown(where: Array | None) -> Array | bool:

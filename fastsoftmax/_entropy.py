@@ -48,6 +48,8 @@ def cross_entropy(
     (along,) = call.dims
     weights = _weights_of(weight, call.length)
     targets = np.asarray(target)
+    if isinstance(target, np.ma.MaskedArray) and targets.dtype.kind in "iu":
+        targets = np.where(np.ma.getmaskarray(target), ignored, targets.astype(np.int64))
     is_floating = targets.dtype.kind == "f" or targets.dtype.name == "bfloat16"
     if is_floating and (targets.size or targets.shape == call.shape):  # not []
         losses, number = _of_probabilities(call, along, targets, weights, smoothing)

@@ -65,7 +65,7 @@ def softmax(
     numpy.ndarray
         Of the shape of the input, and of its memory order; float16, bfloat16, float32,
         float64, longdouble and complex inputs keep their dtype.  A masked array gives a
-        masked array.
+        masked array, round `out` if that is given.
 
     Raises
     ------

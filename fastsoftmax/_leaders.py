@@ -33,6 +33,8 @@ def top_k(
     )
     if len(call.dims) != 1:
         raise TypeError(f"dim={dim!r} with an input of {len(call.shape)} dims; it must be one int")
+    if call.dtype.kind == "c":
+        raise TypeError(f"input has the dtype {call.dtype}; complex numbers have no order")
     count = _count_of(k, call.length)
     (along,) = call.dims
     if 0 in call.shape:

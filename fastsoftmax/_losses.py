@@ -35,7 +35,7 @@ def cross_entropy(
     weight : array_like, optional
         w, a weight for each class.
     ignore_index : int, optional
-        Slices with this target do not count.
+        Slices with this target do not count, nor do those whose target is masked.
     label_smoothing : float, optional
         From 0 to 1: how much of each target goes to all classes alike.
     reduction : {"mean", "sum", "none"}, optional

@@ -54,7 +54,8 @@ def top_k(
 
     Notes
     -----
-    Within 2 ULP of the exact probabilities.  Slices that softmax makes NaN are NaN here, with
+    Within 2 ULP of the exact probabilities, like those of softmax, though not always the same
+    bits.  Slices that softmax makes NaN are NaN here, with
     the indices 0 to k - 1.
 
     Examples

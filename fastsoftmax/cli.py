@@ -78,7 +78,8 @@ def make_parser() -> argparse.ArgumentParser:
         "--dtype",
         choices=DTYPES,
         metavar="DTYPE",
-        help=f"cast to this first: {', '.join(DTYPES)} (default: by the input's dtype)",
+        help=f"cast to this first: {', '.join(DTYPES)} (the last two for complex input; "
+        "default: by the input's dtype)",
     )
     parser.add_argument(
         "--top",

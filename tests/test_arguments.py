@@ -233,3 +233,9 @@ def test_any_number_of_workers_will_do(function: Function, dtype: Any, workers: 
         result = function.call(x, -1, workers=workers)
         assert np.array_equal(result, function.call(x, -1))
         assert_accurate(result, function.exact(x, -1))
+
+
+@pytest.mark.parametrize("given", ["foo", 3])
+def test_what_is_no_dtype_is_named(given: Any) -> None:
+    with pytest.raises(TypeError, match=f"dtype={given!r} is no dtype"):
+        SOFTMAX.call([1.0, 2.0], 0, given)

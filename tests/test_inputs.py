@@ -11,6 +11,8 @@ from arrays import logits, read_only
 from family import SOFTMAX, Function
 from ulps import assert_accurate
 
+import fastsoftmax
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -186,3 +188,18 @@ def test_huge_views_of_one_element_need_no_memory_of_theirs(function: Function) 
     result = function.call(x, 1)
     assert_accurate(result[:1], SOFTMAX.exact(x[:1], 1))
     assert (result == result[0, 0]).all()
+
+
+@pytest.mark.parametrize("name", ["softmax", "softmin", "log_softmax"])
+@pytest.mark.parametrize("dtype", [np.int64, np.uint64])
+def test_large_integers_in_one_slice_leave_the_bits_of_others(name: str, dtype: Any) -> None:
+    public = getattr(fastsoftmax, name)
+    small = np.arange(1800).reshape(60, 30) % 23
+    large = np.full((1, 30), 2**60)
+    both = np.concatenate([small, large]).astype(dtype)
+    alone = public(small.astype(dtype), 1)
+    assert np.array_equal(public(both, 1)[:-1], alone)
+    shown = np.ones((60, 31), bool)
+    shown[:, -1] = False
+    hidden = np.concatenate([small, np.full((60, 1), 2**60)], axis=1).astype(dtype)
+    assert np.array_equal(public(hidden, 1, where=shown)[:, :-1], alone)

@@ -153,3 +153,10 @@ def test_classes_that_are_masked_have_no_probability(dtype: Any) -> None:
     hidden_class = np.full(20, 5)  # hidden in all slices
     got = np.ma.getdata(cross_entropy(x, hidden_class, reduction="none"))[rows]
     assert (got == np.inf).all()
+
+
+def test_masked_targets_do_not_count() -> None:
+    x = np.array([[2.0, 1.0, 0.1], [1.0, 3.0, 0.2], [0.5, 0.5, 0.0]])
+    for dtype in (np.int64, np.uint8):
+        target = np.ma.MaskedArray(np.array([0, 1, 99], dtype), mask=[False, False, True])
+        assert cross_entropy(x, target) == cross_entropy(x[:2], [0, 1])

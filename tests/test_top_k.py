@@ -211,3 +211,8 @@ def test_dims_of_several_are_refused(dim: Any) -> None:
 def test_any_integer_will_do_for_k() -> None:
     x = logits((3, 5), np.float32)
     assert np.array_equal(top_k(x, np.int8(2), axis=1)[1], top_k(x, 2, 1)[1])
+
+
+def test_complex_numbers_have_no_order() -> None:
+    with pytest.raises(TypeError, match="complex64"):
+        top_k(np.array([1 + 5j, 2, 3j], np.complex64), 2, 0)

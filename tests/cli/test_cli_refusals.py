@@ -50,7 +50,10 @@ class TestRefuses:
             (["logits.npy", "--dim"], "argument --dim: expected one argument"),
             (["logits.npy", "--dtype", "int32"], "argument --dtype: invalid choice: 'int32'"),
             (["logits.npy", "--dtype", "O"], "argument --dtype: invalid choice: 'O'"),
-            (["logits.npy", "--dtype", "complex64"], "dtype=complex64; it must be a floating"),
+            (
+                ["logits.npy", "--dtype", "complex64"],
+                "dtype=complex64 for float32 input; it must be a floating",
+            ),
             (["complex.npy", "--dtype", "float32"], "dtype=float32 for complex input"),
             (["logits.npy", "--top", "0"], "argument --top: '0' must be a positive int"),
             (["logits.npy", "--top", "-1"], "argument --top: '-1' must be a positive int"),
