@@ -67,8 +67,9 @@ def _caches() -> dict[int, int]:
     return sizes
 
 
-SECOND_LEVEL_BYTES = _caches().get(2, _USUAL_SECOND_LEVEL)
-LAST_LEVEL_BYTES = max(_caches().values(), default=_USUAL_LAST_LEVEL)
+_SIZES = _caches()
+SECOND_LEVEL_BYTES = _SIZES.get(2, _USUAL_SECOND_LEVEL)
+LAST_LEVEL_BYTES = max(_SIZES.values(), default=_USUAL_LAST_LEVEL)
 
 
 def _cpus() -> int:

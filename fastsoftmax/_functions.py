@@ -137,11 +137,13 @@ def softmax(
             if result is not None:
                 return result
     arguments = input, dim, dtype, axis, out, where, temperature, workers
-    if return_lse:
-        from fastsoftmax import _calls
+    if not is_bare and not return_lse:
+        return _by_shortcut("softmax", arguments)
+    from fastsoftmax import _calls
 
+    if return_lse:
         return _calls.softmax_and_lse(*arguments)
-    return _by_shortcut("softmax", arguments, key if is_bare else key_of("softmax", *arguments))
+    return _calls.elementwise(key, "softmax", *arguments)
 
 
 def softmin(
@@ -191,7 +193,7 @@ def softmin(
     array([0.6652, 0.2447, 0.09  ])
     """
     arguments = input, dim, dtype, axis, out, where, temperature, workers
-    return _by_shortcut("softmin", arguments, key_of("softmin", *arguments))
+    return _by_shortcut("softmin", arguments)
 
 
 def log_softmax(
@@ -244,7 +246,7 @@ def log_softmax(
     array([-4.2484e-18, -4.0000e+01])
     """
     arguments = input, dim, dtype, axis, out, where, temperature, workers
-    return _by_shortcut("log_softmax", arguments, key_of("log_softmax", *arguments))
+    return _by_shortcut("log_softmax", arguments)
 
 
 def logsumexp(
@@ -306,8 +308,9 @@ def logsumexp(
     return _calls.logsumexp(input, dim, dtype, axis, keepdim, keepdims, out, where, workers)
 
 
-def _by_shortcut(name: str, arguments: tuple[Any, ...], key: Any) -> np.ndarray[Any, Any]:
+def _by_shortcut(name: str, arguments: tuple[Any, ...]) -> np.ndarray[Any, Any]:
     """The result by the way of a call with the same key, if there was one."""
+    key = key_of(name, *arguments)
     way = ways.get(key)
     if way is not None:
         result: np.ndarray[Any, Any] | None = way(arguments[0], arguments[4], arguments[5])

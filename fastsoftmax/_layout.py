@@ -91,11 +91,7 @@ def plan_for(operands: tuple[Array, ...], task: Task) -> Plan:
     key = source.shape, strides, source.dtype, task
     plan = _plans.get(key)
     if plan is None:
-        shape = source.shape
-        nothing = (0,) * len(shape)
-        full = tuple(operand.strides if operand.shape == shape else nothing for operand in operands)
-        itemsizes = tuple(operand.itemsize for operand in operands)
-        found = geometry(shape, full, itemsizes, task.dims)
+        found = _geometry_of(operands, task.dims)
         plan = _plan(found, source.dtype, task, found.slices)
         if len(_plans) >= _MOST_PLANS:
             _plans.clear()

@@ -86,9 +86,9 @@ def _launching(
     _, _, second, mask, *rest = (plan.flat(operand) for operand in operands)
 
     def way(array: Array, out: Array | None = None, where: Array | None = None) -> Array | None:
-        result = empty_like(array, array.dtype) if out is None else out
-        if not (array.flags.aligned and result.flags.aligned):
+        if not array.flags.aligned or not (out is None or out.flags.aligned):
             return None
+        result = empty_like(array, array.dtype) if out is None else out
         ends = array[index], result[index]
         if is_viewed:
             ends = ends[0].view(stored), ends[1].view(stored)
