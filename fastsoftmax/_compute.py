@@ -27,7 +27,12 @@ Array = np.ndarray[Any, Any]
 _VIEWS = {"float16": np.dtype(np.uint16), "bfloat16": np.dtype(np.int16)}
 """How kernels see the halves, where the processor converts them."""
 _COMPUTED = {FLOAT32, FLOAT64}
-_TEMPERED = {ops.SOFTMAX: ops.TEMPERED_SOFTMAX, ops.LOGS: ops.TEMPERED_LOGS}
+_TEMPERED = {
+    ops.SOFTMAX: ops.TEMPERED_SOFTMAX,
+    ops.LOGS: ops.TEMPERED_LOGS,
+    ops.BACKWARD: ops.TEMPERED_BACKWARD,
+    ops.LOG_BACKWARD: ops.TEMPERED_LOG_BACKWARD,
+}
 
 
 class Call(NamedTuple):
@@ -221,7 +226,7 @@ def _stored(call: Call, work: np.dtype[Any]) -> np.dtype[Any]:
 def _operation(call: Call) -> ops.Operation:
     if call.temperature is None:
         return call.operation
-    return _TEMPERED.get(call.operation, call.operation)
+    return _TEMPERED[call.operation]
 
 
 def _options(call: Call) -> int:

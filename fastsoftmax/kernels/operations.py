@@ -19,7 +19,7 @@ A sixth operation is a line in this table and a branch in the formulas below.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from numba.core import types
@@ -79,6 +79,8 @@ class Operation(Static):
     """Whether its results are made of exponentials, kept in place of the elements."""
     tempered: bool = False
     """Whether exponents are divided by a temperature."""
+    cooled: bool = False
+    """Whether results are."""
 
 
 SOFTMAX = Operation("softmax", NEGATIVE_INFINITY, 0.0, keeps=True)
@@ -88,10 +90,16 @@ LOG_BACKWARD = Operation("log_backward", NEGATIVE_INFINITY, 0.0, inputs=2, keeps
 COPY = Operation("copy", 0.0, 0.0, has_frame=False)
 """The result is what was kept."""
 TEMPERED_SOFTMAX = Operation("tempered_softmax", NEGATIVE_INFINITY, 0.0, keeps=True, tempered=True)
-TEMPERED_LOGS = Operation("tempered_logs", NEGATIVE_INFINITY, NEGATIVE_INFINITY, tempered=True)
+TEMPERED_LOGS = Operation(
+    "tempered_logs", NEGATIVE_INFINITY, NEGATIVE_INFINITY, tempered=True, cooled=True
+)
+TEMPERED_BACKWARD = replace(BACKWARD, name="tempered_backward", cooled=True)
+TEMPERED_LOG_BACKWARD = replace(LOG_BACKWARD, name="tempered_log_backward", cooled=True)
 
-_SOFTMAXES = (SOFTMAX, TEMPERED_SOFTMAX)
-_LOGS = (LOGS, TEMPERED_LOGS)
+SOFTMAXES = (SOFTMAX, TEMPERED_SOFTMAX)
+LOGARITHMS = (LOGS, TEMPERED_LOGS)
+BACKWARDS = (BACKWARD, TEMPERED_BACKWARD)
+LOG_BACKWARDS = (LOG_BACKWARD, TEMPERED_LOG_BACKWARD)
 
 Sums = Any
 """Running sums of an operation; a tuple of values."""
@@ -124,7 +132,7 @@ def kept_of(operation: Operation, x: Value, kept: Value) -> Value:
 @formula
 def counts_ties(operation: Operation) -> bool:
     """Whether sums are of elements below the max, and those equal to it are counted."""
-    return operation in _LOGS
+    return operation in LOGARITHMS
 
 
 @formula
@@ -147,7 +155,7 @@ def _number_like(number: float, like: Value) -> Value:
 @formula
 def uses_temperature(operation: Operation) -> bool:
     """Whether the temperature makes a difference."""
-    return operation not in {SOFTMAX, LOGS}
+    return operation.tempered or operation.cooled
 
 
 @formula
@@ -159,15 +167,13 @@ def heat_for(operation: Operation, temperature: Value, like: Value) -> Heat:
 @formula
 def cool_for(operation: Operation, temperature: Value, like: Value) -> Any:
     """1 / T in two parts, where results want it."""
-    if operation in {TEMPERED_LOGS, BACKWARD, LOG_BACKWARD}:
-        return heat_of(temperature, like)[3:]
-    return None
+    return heat_of(temperature, like)[3:] if operation.cooled else None
 
 
 @formula
 def shift_of(operation: Operation, top: Value, like: Value) -> Value:
     """What slices with the maximum `top` are shifted by if it is too large, in float64."""
-    return smallest(top, LARGEST[like.dtype]) if operation in _LOGS else top
+    return smallest(top, LARGEST[like.dtype]) if operation in LOGARITHMS else top
 
 
 @formula
@@ -178,7 +184,7 @@ def shifted(operation: Operation, x: Value, by: Any) -> Value:
     An infinite maximum makes NaN of what has to be NaN, but logarithms count it as finite:
     log-sum-exp is infinite then, unless there is a NaN besides.
     """
-    return (smallest(x, LARGEST[x.dtype]) if operation in _LOGS else x) - by
+    return (smallest(x, LARGEST[x.dtype]) if operation in LOGARITHMS else x) - by
 
 
 LARGEST = {types.float32: 3.4028234663852886e38, types.float64: 1.7976931348623157e308}
@@ -193,12 +199,12 @@ def _nothing(like: Value) -> Total:
     return zeros if like.dtype == types.float32 else (zeros, zeros)
 
 
-def _product(a: Value, b: Value) -> Total:
-    """a * b, exact."""
+def _add_product(sum_: Total, a: Value, b: Value) -> Total:
+    """A total with a * b, which is exact."""
     if a.dtype == types.float32:
-        return double(a) * double(b)
+        return fma(double(a), double(b), sum_)
     high = a * b
-    return high, fma(a, b, -high)
+    return join(sum_, (high, fma(a, b, -high)))
 
 
 def _number(a: Value) -> Total:
@@ -208,9 +214,9 @@ def _number(a: Value) -> Total:
 @formula
 def begin(operation: Operation, like: Value) -> Sums:
     """Empty sums, one in each element of a vector like `like`."""
-    if operation in _SOFTMAXES:
+    if operation in SOFTMAXES:
         return start(like)
-    return (_nothing(like), splat(0.0, like)) if operation in _LOGS else (_nothing(like),)
+    return (_nothing(like), splat(0.0, like)) if operation in LOGARITHMS else (_nothing(like),)
 
 
 @formula
@@ -220,7 +226,7 @@ def prepare(
     """What `consume` needs of the elements `x` of slices with the max `top`."""
     if not operation.has_frame:
         return (x,)
-    if operation not in _LOGS:
+    if operation not in LOGARITHMS:
         return reduce_argument(x, numbers, frame, heat)
     is_top = equal(x, top)
     below = choose(is_top, splat(NEGATIVE_INFINITY, x), x)
@@ -236,17 +242,17 @@ def consume(
 
     `back` is what takes kept exponentials out of their frame.
     """
-    if operation in _SOFTMAXES:
+    if operation in SOFTMAXES:
         parts = term(prepared, numbers)
         return add(sums, parts), rounded(parts)
-    if operation in _LOGS:
+    if operation in LOGARITHMS:
         *argument, ties = prepared
         total_, count = sums
         parts = term(tuple(argument), numbers)
         return (join(total_, single_total(parts)), count + ties), ties
     (total_,) = sums
-    if operation is BACKWARD:
-        return (join(total_, _product(prepared[0], g)),), prepared[0]
+    if operation in BACKWARDS:
+        return (_add_product(total_, prepared[0], g),), prepared[0]
     return (join(total_, _number(g)),), rounded(term(prepared, numbers)) * back
 
 
@@ -269,11 +275,11 @@ def keep_sums(operation: Operation, new: Sums, count: Value, old: Sums) -> Sums:
 @formula
 def totals(operation: Operation, sums: Sums, one_lane: bool) -> Any:
     """``(total, ties)`` of each lane."""
-    if operation in _SOFTMAXES:
+    if operation in SOFTMAXES:
         if one_lane:
             return single(sums), splat(0.0, sums[0])
         return total(sums), splat(0.0, sums[0])
-    if operation in _LOGS:
+    if operation in LOGARITHMS:
         return sums
     (total_,) = sums
     return total_, splat(0.0, total_ if isinstance(total_, Value) else total_[0])
@@ -312,7 +318,7 @@ def back_of(operation: Operation, k: Value) -> Value:
 
     1 for operations that divide by a sum in the same frame.
     """
-    if operation is not LOG_BACKWARD:
+    if operation not in LOG_BACKWARDS:
         return splat(1.0, k)
     # `exponent` is the field of 2**B: that less B is the exponent bias, as power_of_two wants.
     bias = constant(k, "bias")
@@ -324,28 +330,27 @@ def back_of(operation: Operation, k: Value) -> Value:
 def result(operation: Operation, x: Value, g: Any, coefficients: Any, cool: Any) -> Value:
     """The results of elements, of which `x` was kept.
 
-    `cool` is 1 / T in two parts, None for no temperature.
+    `cool` is 1 / T in two parts, None for no temperature; for 1 the results are the same.
     """
     if operation is COPY:
         return x
     first, second = coefficients
-    if operation in _SOFTMAXES:
+    if operation in SOFTMAXES:
         return fma(x, first, x * second)
-    if operation in _LOGS:
+    if operation in LOGARITHMS:
         distance = x - first
         if cool is None:
             return distance - second
         found = fma(distance, cool[0], fma(distance, cool[1], -second))
         nothing = splat(NEGATIVE_INFINITY, distance)
         return choose(equal(distance, nothing), nothing, found)
-    if operation is BACKWARD:
-        # With what the difference and x / T lose: four roundings one after the other could
-        # come to 4.2 ULP of the larger term.
+    if operation in BACKWARDS:
+        # Two roundings, of the difference and of the result: at most 4 ULP of the larger term.
         difference = g - first
-        share = difference - g
-        lost = ((g - (difference - share)) - (first + share)) - second
+        if cool is None:
+            return fma(x, difference, -(x * second))
         factor = x * cool[0]
-        factor_lost = fma(x, cool[0], -factor) + x * cool[1]
-        return fma(difference, factor, fma(difference, factor_lost, lost * factor))
+        lost = fma(x, cool[0], -factor) + x * cool[1]
+        return fma(factor, difference, fma(lost, difference, -(factor * second)))
     found = fma(-x, first, fma(-x, second, g))
-    return fma(found, cool[0], found * cool[1])
+    return found if cool is None else fma(found, cool[0], found * cool[1])

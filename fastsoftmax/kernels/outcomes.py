@@ -29,11 +29,9 @@ from fastsoftmax.kernels.exponential import (
 from fastsoftmax.kernels.logarithm import log1p
 from fastsoftmax.kernels.memory import advance
 from fastsoftmax.kernels.operations import (
-    BACKWARD,
     LARGEST,
-    LOG_BACKWARD,
-    LOGS,
-    TEMPERED_LOGS,
+    LOG_BACKWARDS,
+    LOGARITHMS,
     Operation,
     counts_ties,
 )
@@ -85,7 +83,7 @@ def frame_at(k: Any, like: Value, numbers: Numbers, heat: Heat) -> Any:
 @formula
 def framed_top(operation: Operation, top: Value) -> Value:
     """The maximum by which the frame of a block is chosen."""
-    if operation is LOG_BACKWARD:  # terms that leave their frame: 1 has to be in it
+    if operation in LOG_BACKWARDS:  # terms that leave their frame: 1 has to be in it
         return where_at_least(top, 0.0, top, 0.0)
     return top
 
@@ -98,7 +96,7 @@ def needs_shift(
     if not operation.has_frame:  # sums of products: nothing is
         return is_above(top, math.inf)
     large = is_large(narrow(top, like), numbers, heat)
-    if operation in {LOGS, TEMPERED_LOGS}:  # nothing but -inf is as good as nothing large
+    if operation in LOGARITHMS:  # nothing but -inf is as good as nothing large
         large = both(large, is_above(top, -math.inf))
     return large
 
@@ -226,7 +224,7 @@ def coefficients(
     `slice_top` is the maximum before any shift.
     """
     top, _, high, low, _ = state
-    if operation in {BACKWARD, LOG_BACKWARD}:
+    if operation.inputs == 2:
         if like.dtype == types.float64:
             total = high + low
             return total, low - (total - high)
@@ -280,7 +278,7 @@ def summary(
     The last two are of sum exp((x - max) / T): its logarithm, and the sum less 1.
     """
     _, _, high, _, _ = state
-    if operation not in {LOGS, TEMPERED_LOGS}:
+    if operation not in LOGARITHMS:
         return high, high, high, high
     z, lost = _sum_less_one(state, like, numbers, heat)
     log = log1p(z, lost)

@@ -54,6 +54,19 @@ def add_first(sums: Any, x: Value, j: Any, count: Any, numbers: Any, frame: Any,
     return add(sums, (whole, rest, scale))
 
 
+@formula
+def _add_argument(
+    argument: Any, sums: Any, terms: Value, j: Any, count: Any, numbers: Any
+) -> Any:
+    """`sums` with the group at `j`, or its first `count` elements (None: all)."""
+    parts = term(argument, numbers)
+    if count is not None:
+        # A missing element is a term of nothing in all its parts: it leaves the sums alone.
+        parts = tuple(keep_first(part, count, 0.0) for part in parts)
+    store(terms, j, rounded(parts))
+    return add(sums, parts)
+
+
 @device
 def _finish_exponentials(
     x: Any, frame: Any, terms: Any, first: Any, length: Any, sums: Any, numbers: Any
@@ -183,12 +196,12 @@ def sweep(
     begins) as many whole groups as there are.
     """
     group, count = lanes(x), lane_count(x)
-    whole = length - length % count
+    last = (length - 1) // count * count
     top, sums = splat(NEGATIVE_INFINITY, group), start(group)
     # Rounds in which all three have a whole group, and the exponentials one more.
-    rounds = max(0, min(whole - count, below_length - below_length % count, length - lead))
+    rounds = max(0, min(last - count, below_length - below_length % count, length - lead))
     rounds -= rounds % count
-    if whole > 0:
+    if last > 0:
         state = reduce_argument(load_like(x, 0, group), numbers, frame), sums, top
         if streaming:
             for j in range(0, rounds, count):
@@ -200,7 +213,16 @@ def sweep(
                 state = _step(
                     x, frame, terms, below, above, quotient, out, lead, False, numbers, j, state
                 )
-        _, sums, top = state
-    sums = _finish_exponentials(x, frame, terms, rounds, length, sums, numbers)
+        argument, sums, top = state
+        for j in range(rounds, last - count, count):
+            following = load_like(x, j + count, group)
+            sums = _add_argument(argument, sums, terms, j, None, numbers)
+            argument = reduce_argument(following, numbers, frame)
+        following = load_first(x, last, group, length - last, 0.0)
+        sums = _add_argument(argument, sums, terms, last - count, None, numbers)
+    else:
+        following = load_first(x, last, group, length, 0.0)
+    argument = reduce_argument(following, numbers, frame)
+    sums = _add_argument(argument, sums, terms, last, length - last, numbers)
     divide_rest(above, lead + rounds, length, quotient, out, streaming)
     return sums, raised(top, below, rounds, below_length)
