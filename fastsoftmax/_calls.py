@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from fastsoftmax import _arguments, _compute, _plain
-from fastsoftmax._arguments import MISSING
 from fastsoftmax._compute import Call
 from fastsoftmax._dtypes import kernel_dtype, result_dtype
-from fastsoftmax._shortcuts import key_of, remember, ways
+from fastsoftmax._shortcuts import remember
+from fastsoftmax._ways import both
 from fastsoftmax.kernels import operations as ops
 
 Array = np.ndarray[Any, Any]
@@ -24,34 +24,44 @@ FORWARD = {
     "logsumexp": (ops.LOGS, False),
 }
 """The functions of logits: their operation, and whether the input counts negative."""
+_GRADIENTS = {"softmax_backward": ops.BACKWARD, "log_softmax_backward": ops.LOG_BACKWARD}
 
 
-def elementwise(key: Any, name: str, *arguments: Any) -> Array:
+def elementwise(key: Any, name: str, arguments: tuple[Any, ...]) -> Array:
     """A function whose results have the shape of its input; its way is kept by `key`."""
     call, mask = forward(name, *arguments)
-    result = _masked(_compute.elementwise(call), mask)
+    return _computed(key, call, mask)
+
+
+def _computed(key: Any, call: Call, mask: Array | None) -> Array:
+    result = _compute.elementwise(call)
     if key is not None:
-        _learn(key, call, result)
-    return result
+        way = _compute.shortcut(call, result)
+        if way is not None:
+            remember(key, way)
+    return _masked(result, mask)
 
 
-def _learn(key: Any, call: Call, result: Array) -> None:
-    way = _compute.shortcut(call, result)
-    if way is not None:
-        remember(key, way)
-
-
-def softmax_and_lse(*arguments: Any) -> tuple[Array, Array]:
+def softmax_and_lse(key: Any, arguments: tuple[Any, ...]) -> tuple[Array, Array]:
     """Softmax and, of the logits as they are, log-sum-exp."""
     call, mask = forward("softmax", *arguments)
     # First of all, as `out` may be the input.
-    lse = _log_sum_exp(call._replace(operation=ops.LOGS, out=None, temperature=None))
-    result = _masked(_compute.elementwise(call), mask)
-    lse = np.squeeze(lse, call.dims)
-    return result, lse if mask is None else _masked(lse, np.all(mask, axis=call.dims))
+    raw = call._replace(operation=ops.LOGS, out=None, temperature=None)
+    shape = tuple(size for i, size in enumerate(call.shape) if i not in call.dims)
+    lse = _log_sum_exp(raw).reshape(shape)
+    result = _compute.elementwise(call)
+    if key is not None:
+        first, second = _compute.summary_shortcut(raw, shape), _compute.shortcut(call, result)
+        if first is not None and second is not None:
+            remember(key, both(second, first))
+    lse = lse if shape else lse[()]
+    return _masked(result, mask), (
+        lse if mask is None else _masked(lse, np.all(mask, axis=call.dims))
+    )
 
 
 def logsumexp(
+    key: Any,
     input: Any,
     dim: Any,
     dtype: Any,
@@ -63,17 +73,6 @@ def logsumexp(
     workers: Any,
 ) -> Array:
     """log(sum(exp(input)))."""
-    key = key_of("logsumexp", input, dim, dtype, axis, out, where, 1.0, workers)
-    given = out is not None or where is not None or keepdims is not MISSING
-    if key is not None and not given and keepdim.__class__ is bool:
-        key = key, keepdim
-        way = ways.get(key)
-        if way is not None:
-            found: Array | None = way(input)
-            if found is not None:
-                return found
-    else:
-        key = None
     keep = _arguments.keepdim_of(keepdim, keepdims)
     call, mask = forward("logsumexp", input, dim, dtype, axis, None, where, 1.0, workers)
     shape = (
@@ -97,18 +96,9 @@ def logsumexp(
     return _masked(result, np.all(mask, axis=call.dims, keepdims=keep))
 
 
-def backward(
-    operation: ops.Operation,
-    grad_output: Any,
-    output: Any,
-    dim: Any,
-    axis: Any,
-    out: Any,
-    where: Any,
-    temperature: Any,
-    workers: Any,
-) -> Array:
+def backward(key: Any, name: str, arguments: tuple[Any, ...], grad_output: Any) -> Array:
     """The gradient with respect to the logits."""
+    output, dim, _, axis, out, where, temperature, workers = arguments
     grad = _arguments.array_of("grad_output", grad_output)
     array = _arguments.array_of("output", output)
     if grad.shape != array.shape:
@@ -125,8 +115,9 @@ def backward(
     threads = _arguments.workers_of(workers)
     if out is not None:
         _arguments.check_out(out, array.shape, dtype)
+    operation = _GRADIENTS[name]
     call = Call(operation, (array, grad), dims, dtype, out, mask, degrees, threads)
-    return _masked(_compute.elementwise(call), hidden)
+    return _computed(key, call, hidden)
 
 
 def forward(

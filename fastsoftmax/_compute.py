@@ -128,32 +128,48 @@ def storage(dtype: np.dtype[Any]) -> np.dtype[Any]:
 
 
 def shortcut(call: Call, result: Array) -> Way | None:
-    """The way of calls like this one, if they are computed as they stand."""
+    """The way of calls like this one, if kernels read and write their arrays as they stand.
+
+    Or if that is so once the input is cast.
+    """
     array = call.inputs[0]
-    if not _stands_as_computed(call):
+    if array.size == 0 or not call.shape or result.dtype != call.dtype:
         return None
-    if not call.shape or (call.operation is ops.SOFTMAX and call.length == 1):
-        return None
-    if result.dtype != call.dtype or not _whole_elements(result):
-        return None
-    work = kernel_dtype(call.dtype)
-    if work is None or _stored(call, work) != call.dtype:
-        return None
-    if call.out is None and np.empty_like(array).strides != result.strides:
+    if (call.operation is ops.SOFTMAX and call.length == 1) or not _whole_elements(result):
         return None
     if call.out is not None and result is not call.out:
         return None
-    task = Task(_operation(call), _options(call) | ops.RESULTS, call.dims)
+    if not _converts(call.dtype) or _stored(call, call.dtype) != call.dtype:
+        return None
+    if array.dtype != call.dtype and _casts_alike(call, result):
+        way = _way_of(call._replace(inputs=(result,)), result)
+        return None if way is None else _ways.after_cast(way, array.dtype, call.dtype)
+    if not all(_stands_as_computed(call, each) for each in call.inputs):
+        return None
+    if call.out is None and np.empty_like(array).strides != result.strides:
+        return None
+    return _way_of(call, result)
+
+
+def _way_of(call: Call, result: Array) -> Way | None:
     operands = _operands(call, call.dtype, result)
-    plan = plan_for(operands, task)
+    plan = plan_for(operands, Task(_operation(call), _options(call) | ops.RESULTS, call.dims))
+    if plan.corner is not None and call.where is not None and call.where.shape != call.shape:
+        return None
     return _ways.of_results(plan, operands, call.dtype, call.workers)
 
 
-def _stands_as_computed(call: Call) -> bool:
-    """Whether kernels read the first input where it is, without a cast."""
+def _casts_alike(call: Call, result: Array) -> bool:
+    """Whether the input of calls like this is cast by NumPy alone, to memory like `result`."""
     array = call.inputs[0]
-    same = array.dtype == call.dtype and _converts(call.dtype)
-    return same and array.size > 0 and _whole_elements(array)
+    if len(call.inputs) > 1 or (array.dtype.kind in "iu" and array.itemsize == 8):
+        return False
+    return call.out is not None or np.empty_like(array, call.dtype).strides == result.strides
+
+
+def _stands_as_computed(call: Call, array: Array) -> bool:
+    """Whether kernels read an input where it is, without a cast."""
+    return array.dtype == call.dtype and _converts(call.dtype) and _whole_elements(array)
 
 
 def summary(call: Call) -> Array:
@@ -170,7 +186,10 @@ def summary(call: Call) -> Array:
 
 def summary_shortcut(call: Call, shape: tuple[int, ...]) -> Way | None:
     """The way of calls like this one to their log-sum-exp, of this shape; see `shortcut`."""
-    if not _stands_as_computed(call):
+    array = call.inputs[0]
+    if array.size == 0 or not _stands_as_computed(call, array):
+        return None
+    if call.where is not None and call.where.shape != call.shape:
         return None
     result = np.empty((SUMMARY_PARTS, *call.kept))
     call, operands = _reading(call, np.broadcast_to(result[0, ...], call.shape))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastsoftmax._arguments import MISSING, Missing
-from fastsoftmax._shortcuts import key_of, key_with_out, ways
+from fastsoftmax._shortcuts import key_of, key_with_out, known, ways
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike
@@ -138,12 +138,16 @@ def softmax(
                 return result
     arguments = input, dim, dtype, axis, out, where, temperature, workers
     if not is_bare and not return_lse:
-        return _by_shortcut("softmax", arguments)
+        return _elementwise("softmax", arguments)
+    if return_lse:
+        key, results = known("softmax and lse", arguments)
+        if results is not None:
+            return results
     from fastsoftmax import _calls
 
     if return_lse:
-        return _calls.softmax_and_lse(*arguments)
-    return _calls.elementwise(key, "softmax", *arguments)
+        return _calls.softmax_and_lse(key, arguments)
+    return _calls.elementwise(key, "softmax", arguments)
 
 
 def softmin(
@@ -193,7 +197,7 @@ def softmin(
     array([0.6652, 0.2447, 0.09  ])
     """
     arguments = input, dim, dtype, axis, out, where, temperature, workers
-    return _by_shortcut("softmin", arguments)
+    return _elementwise("softmin", arguments)
 
 
 def log_softmax(
@@ -246,7 +250,7 @@ def log_softmax(
     array([-4.2484e-18, -4.0000e+01])
     """
     arguments = input, dim, dtype, axis, out, where, temperature, workers
-    return _by_shortcut("log_softmax", arguments)
+    return _elementwise("log_softmax", arguments)
 
 
 def logsumexp(
@@ -303,19 +307,26 @@ def logsumexp(
     >>> round(float(logsumexp([1.0, 2.0, 3.0], dim=0)), 4)
     3.4076
     """
+    keep, key = (keepdim if keepdims is MISSING else keepdims), None
+    if out is None and keep.__class__ is bool and (keepdims is MISSING or keepdim is False):
+        name = "logsumexp", keep
+        key = key_of(name, input, dim, dtype, axis, None, where, _ONE, workers)
+        way = ways.get(key)
+        if way is not None:
+            result: np.ndarray[Any, Any] | None = way(input, None, where)
+            if result is not None:
+                return result
     from fastsoftmax import _calls
 
-    return _calls.logsumexp(input, dim, dtype, axis, keepdim, keepdims, out, where, workers)
+    return _calls.logsumexp(key, input, dim, dtype, axis, keepdim, keepdims, out, where, workers)
 
 
-def _by_shortcut(name: str, arguments: tuple[Any, ...]) -> np.ndarray[Any, Any]:
-    """The result by the way of a call with the same key, if there was one."""
-    key = key_of(name, *arguments)
-    way = ways.get(key)
-    if way is not None:
-        result: np.ndarray[Any, Any] | None = way(arguments[0], arguments[4], arguments[5])
-        if result is not None:
-            return result
+def _elementwise(name: str, arguments: tuple[Any, ...]) -> np.ndarray[Any, Any]:
+    """The result of a function whose results have the shape of its input."""
+    key, found = known(name, arguments)
+    if found is not None:
+        result: np.ndarray[Any, Any] = found
+        return result
     from fastsoftmax import _calls
 
-    return _calls.elementwise(key, name, *arguments)
+    return _calls.elementwise(key, name, arguments)

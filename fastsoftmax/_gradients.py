@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fastsoftmax._arguments import MISSING, Missing
+from fastsoftmax._shortcuts import known
 
 if TYPE_CHECKING:
     import numpy as np
@@ -65,11 +66,8 @@ def softmax_backward(
     >>> softmax_backward([1.0, 0.0, 0.0], y, dim=0)
     array([ 0.0819, -0.022 , -0.0599])
     """
-    from fastsoftmax import _calls
-    from fastsoftmax.kernels.operations import BACKWARD
-
-    arguments = grad_output, output, dim, axis, out, where, temperature, workers
-    return _calls.backward(BACKWARD, *arguments)
+    arguments = output, dim, None, axis, out, where, temperature, workers
+    return _backward("softmax_backward", arguments, grad_output)
 
 
 def log_softmax_backward(
@@ -123,8 +121,17 @@ def log_softmax_backward(
     >>> log_softmax_backward([1.0, 0.0, 0.0], y, dim=0)
     array([ 0.91  , -0.2447, -0.6652])
     """
-    from fastsoftmax import _calls
-    from fastsoftmax.kernels.operations import LOG_BACKWARD
+    arguments = output, dim, None, axis, out, where, temperature, workers
+    return _backward("log_softmax_backward", arguments, grad_output)
 
-    arguments = grad_output, output, dim, axis, out, where, temperature, workers
-    return _calls.backward(LOG_BACKWARD, *arguments)
+
+def _backward(
+    name: str, arguments: tuple[Any, ...], grad_output: ArrayLike
+) -> np.ndarray[Any, Any]:
+    key, found = known(name, arguments, grad_output)
+    if found is not None:
+        result: np.ndarray[Any, Any] = found
+        return result
+    from fastsoftmax import _calls
+
+    return _calls.backward(key, name, arguments, grad_output)

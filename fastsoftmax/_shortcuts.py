@@ -16,7 +16,8 @@ import numpy as np
 from fastsoftmax._arguments import MISSING
 
 Way = Callable[..., Any]
-"""``way(input, out=None, where=None)``; that of `logsumexp` takes the input alone."""
+"""``way(input, out=None, where=None, second=None)``: the result, or None for a call that has to
+go the long way after all.  The second input is that of a gradient."""
 
 ways: dict[Any, Way] = {}
 """By `key_of`; calls of softmax with nothing else by (shape, strides, dtype, dim), or by
@@ -24,11 +25,13 @@ ways: dict[Any, Way] = {}
 _MOST_WAYS = 512
 
 _Array = np.ndarray
+_NUMBERS = {int, float}
 _PLAIN_INTS = {int, type(None)}
+_PLAIN_DIMS = {int, tuple, type(None)}
 
 
 def key_of(
-    name: str,
+    name: Any,
     input: Any,
     dim: Any,
     dtype: Any,
@@ -37,32 +40,41 @@ def key_of(
     where: Any,
     temperature: Any,
     workers: Any,
+    second: Any = None,
 ) -> Any:
     """All that the way of a call depends on; None for calls that go the long way.
 
     Two calls with the same key are both right or both wrong, and ways are kept of right ones.
     """
+    if dim is MISSING:
+        dim = axis
+    elif axis is not MISSING:
+        return None
     if (
         input.__class__ is not _Array
-        or dim.__class__ is not int
-        or dtype is not None
-        or axis is not MISSING
-        or temperature.__class__ is not float
+        or dim.__class__ not in _PLAIN_DIMS
+        or (dim.__class__ is tuple and any(each.__class__ is not int for each in dim))
+        or not (dtype is None or isinstance(dtype, np.dtype | type))
+        or temperature.__class__ not in _NUMBERS
         or workers.__class__ not in _PLAIN_INTS
     ):
         return None
-    target = mask = None
+    target = mask = other = None
+    if second is not None:
+        if second.__class__ is not _Array or second.shape != input.shape:
+            return None
+        other = second.strides, second.dtype
     if out is not None:
         if out.__class__ is not _Array or not _is_free(out, input):
             return None
+        if second is not None and not _is_free(out, second):
+            return None
         target = out.shape, out.strides, out.dtype
     if where is not None:
-        if where.__class__ is not _Array or where.shape != input.shape:
+        if where.__class__ is not _Array or (out is not None and np.may_share_memory(out, where)):
             return None
-        if out is not None and np.may_share_memory(out, where):
-            return None
-        mask = where.strides, where.dtype
-    given = target, mask, temperature, workers
+        mask = where.shape, where.strides, where.dtype
+    given = dtype, target, mask, other, temperature, workers
     return name, input.shape, input.strides, input.dtype, dim, given
 
 
@@ -88,3 +100,13 @@ def remember(key: Any, way: Way) -> None:
     if len(ways) >= _MOST_WAYS:
         ways.clear()
     ways[key] = way
+
+
+def known(name: str, arguments: tuple[Any, ...], second: Any = None) -> tuple[Any, Any]:
+    """``(key, result)`` of a call, by the way of one with the same key; None if there was none."""
+    input, dim, dtype, axis, out, where, temperature, workers = arguments
+    if input.__class__ is list:
+        input = np.asarray(input)
+    key = key_of(name, input, dim, dtype, axis, out, where, temperature, workers, second)
+    way = ways.get(key)
+    return key, None if way is None else way(input, out, where, second)

@@ -8,6 +8,7 @@ for the allocation and Numba's for the entry.
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,8 @@ from fastsoftmax._plans import OnePass, Plan
 from fastsoftmax.kernels.strides import SOURCE, TARGET
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from fastsoftmax._shortcuts import Way
 
 Array = np.ndarray[Any, Any]
@@ -34,11 +37,51 @@ def of_results(
 
     It returns None where a call has to go the long way after all.
     """
-    if isinstance(plan, OnePass) and plan.is_serial(workers) and dtype == plan.dtype:
-        if plan.is_bare and plan.corner is None and plan.scratch == 0:
-            return _shortest(plan, operands)
-        return _serial(plan, operands)
-    return _launching(plan, operands, dtype, workers)
+    if (
+        isinstance(plan, OnePass)
+        and plan.is_serial(workers)
+        and dtype == plan.dtype
+        and plan.is_bare
+        and plan.corner is None
+        and plan.scratch == 0
+        and not plan.streaming  # which needs elements to be aligned, as all others see to
+    ):
+        return _shortest(plan, operands)
+    launch, finished = _launcher(plan, workers), _finished(plan, operands)
+    stored = operands[SOURCE].dtype
+    is_viewed = stored != dtype
+
+    def way(
+        array: Array,
+        out: Array | None = None,
+        where: Array | None = None,
+        second: Array | None = None,
+    ) -> Array | None:
+        if not array.flags.aligned or not (second is None or second.flags.aligned):
+            return None
+        if out is None:
+            out = empty_like(array, dtype)
+        elif not out.flags.aligned:
+            return None
+        target = out
+        if is_viewed:
+            array, target = array.view(stored), out.view(stored)
+            second = None if second is None else second.view(stored)
+        launch(finished(array, target, second, where))
+        return out
+
+    return way
+
+
+# Decorated, this takes 300 ns less than a `with` does.
+@np.errstate(all="ignore")
+def _cast(array: Array, dtype: np.dtype[Any]) -> Array:
+    return array.astype(dtype)
+
+
+@np.errstate(all="ignore")
+def _copy_cast(target: Array, array: Array) -> None:
+    np.copyto(target, array, casting="unsafe")
 
 
 def _shortest(plan: OnePass, operands: tuple[Array, ...]) -> Way:
@@ -46,7 +89,7 @@ def _shortest(plan: OnePass, operands: tuple[Array, ...]) -> Way:
     table, tasks, target = plan.table, plan.tasks, operands[TARGET]
     shape, dtype, flat, empty = target.shape, target.dtype, target.flags.c_contiguous, np.empty
 
-    def way(array: Array, out: Array | None = None, _: None = None) -> Array:
+    def way(array: Array, out: Array | None = None, *_: None) -> Array:
         if out is None:
             # NumPy takes 90 ns by shape and dtype, 140 by an example.
             out = empty(shape, dtype) if flat else np.empty_like(array)
@@ -56,47 +99,59 @@ def _shortest(plan: OnePass, operands: tuple[Array, ...]) -> Way:
     return way
 
 
-def _serial(plan: OnePass, operands: tuple[Array, ...]) -> Way:
+def _launcher(plan: Plan, workers: int | None) -> Callable[[tuple[Array, ...]], None]:
+    """A function that computes with operands that are `flat`."""
+    if not (isinstance(plan, OnePass) and plan.is_serial(workers)):
+        return functools.partial(plan.launch, workers=workers)
     kernel = _launch.ready(plan.kernel, plan.dtype, False)
-    table, tasks, size, is_bare = plan.table, plan.tasks, plan.scratch, plan.is_bare
-    empty_like, scratch = np.empty_like, _launch.own.bytes
-    index = ... if plan.corner is None else plan.corner
-    _, _, second, mask, *rest = (plan.flat(operand) for operand in operands)
-
-    def way(array: Array, out: Array | None = None, where: Array | None = None) -> Array:
-        if out is None:
-            out = empty_like(array)
-        ends = array[index], out[index]
-        if is_bare:
-            kernel(*ends, table, scratch(size), 0, tasks)
-            return out
-        shown = mask if where is None else where.view(_BYTE)[index]
-        kernel(*ends, second, shown, *rest, table, scratch(size), 0, tasks)
-        return out
-
-    return way
+    table, tasks, size, scratch = plan.table, plan.tasks, plan.scratch, _launch.own.bytes
+    if plan.is_bare:
+        return lambda given: kernel(given[0], given[1], table, scratch(size), 0, tasks)
+    return lambda given: kernel(*given, table, scratch(size), 0, tasks)
 
 
-def _launching(
-    plan: Plan, operands: tuple[Array, ...], dtype: np.dtype[Any], workers: int | None
-) -> Way:
-    launch, stored = plan.launch, operands[SOURCE].dtype
-    is_viewed = stored != dtype
-    index = ... if plan.corner is None else plan.corner
-    _, _, second, mask, *rest = (plan.flat(operand) for operand in operands)
+def _finished(plan: Plan, operands: tuple[Array, ...]) -> Callable[..., tuple[Array, ...]]:
+    """A function that makes all operands of kernels of those that come with each call."""
+    _, _, no_second, no_mask, *rest = (plan.flat(operand) for operand in operands)
+    corner, flat = plan.corner, plan.flat
 
-    def way(array: Array, out: Array | None = None, where: Array | None = None) -> Array | None:
-        if not array.flags.aligned or not (out is None or out.flags.aligned):
-            return None
-        result = empty_like(array, array.dtype) if out is None else out
-        ends = array[index], result[index]
-        if is_viewed:
-            ends = ends[0].view(stored), ends[1].view(stored)
-        shown = mask if where is None else where.view(_BYTE)[index]
-        launch((*ends, second, shown, *rest), workers)
-        return result
+    def finished(
+        array: Array, out: Array, second: Array | None, where: Array | None
+    ) -> tuple[Array, ...]:
+        shown = no_mask if where is None else where.view(_BYTE)
+        other = no_second if second is None else second
+        if corner is None:
+            return array, out, other, shown, *rest
+        return flat(array), flat(out), flat(other), flat(shown), *rest
 
-    return way
+    return finished
+
+
+def after_cast(way: Way, source: np.dtype[Any], dtype: np.dtype[Any]) -> Way:
+    """The way of calls whose input is cast to `dtype`; `way` is in place."""
+    is_exact = np.can_cast(source, dtype)
+
+    def cast_first(
+        array: Array, out: Array | None = None, where: Array | None = None, *_: None
+    ) -> Any:
+        result = empty_like(array, dtype) if out is None else out
+        (np.copyto if is_exact else _copy_cast)(result, array)
+        return way(result, result, where)
+
+    return cast_first
+
+
+def both(way: Way, summary: Way) -> Way:
+    """The way of calls that return the results of both; `out` may be the input."""
+
+    def in_order(
+        array: Array, out: Array | None = None, where: Array | None = None, *_: None
+    ) -> Any:
+        log_sums = summary(array, None, where)
+        result = None if log_sums is None else way(array, out, where)
+        return None if result is None else (result, log_sums)
+
+    return in_order
 
 
 def of_summaries(
@@ -108,19 +163,21 @@ def of_summaries(
     workers: int | None,
 ) -> Way:
     """The same for the first part of summaries like `result`, in this shape and dtype."""
-    *_, last = flat = [plan.flat(operand) for operand in operands]
+    _, target, *_, last = (plan.flat(operand) for operand in operands)
     begin = (last.ctypes.data - result.ctypes.data) // result.itemsize
-    launch, stored, rest = plan.launch, operands[SOURCE].dtype, flat[1:-1]
-    index = ... if plan.corner is None else plan.corner
+    stored, finished = operands[SOURCE].dtype, _finished(plan, operands)
     parts, slices, empty = result.size, math.prod(shape), np.empty
+    launch = _launcher(plan, workers)
+    is_viewed = stored != dtype
 
-    def way(array: Array) -> Array | None:
+    def way(array: Array, _out: None = None, where: Array | None = None) -> Array | None:
         if not array.flags.aligned:
             return None
         found = empty(parts)
-        launch((array[index].view(stored), *rest, found[begin:]), workers)
-        with np.errstate(all="ignore"):
-            log_sums: Array = found[:slices].astype(dtype).reshape(shape)
-        return log_sums if shape else log_sums[()]
+        seen = array.view(stored) if is_viewed else array
+        given = finished(seen, target, None, where)
+        launch((*given[:-1], found[begin:] if begin else found))
+        log_sums = _cast(found[:slices], dtype)
+        return log_sums.reshape(shape) if shape else log_sums[0]
 
     return way

@@ -165,7 +165,8 @@ def reduce_block(
     whole = count - count % step
     ahead = block_length(x)
     for j in range(0, whole, step):
-        fetch(x, j + ahead)
+        if inputs_of(operation) < 2:  # two streams keep memory busy by themselves
+            fetch(x, j + ahead)
         sums = _add_group(operation, sums, x, g, kept, j, None, top, numbers, frame, heat, back)
     if whole < count:
         sums = _add_group(

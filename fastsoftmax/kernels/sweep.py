@@ -55,9 +55,7 @@ def add_first(sums: Any, x: Value, j: Any, count: Any, numbers: Any, frame: Any,
 
 
 @formula
-def _add_argument(
-    argument: Any, sums: Any, terms: Value, j: Any, count: Any, numbers: Any
-) -> Any:
+def _add_argument(argument: Any, sums: Any, terms: Value, j: Any, count: Any, numbers: Any) -> Any:
     """`sums` with the group at `j`, or its first `count` elements (None: all)."""
     parts = term(argument, numbers)
     if count is not None:
