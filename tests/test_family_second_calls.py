@@ -99,3 +99,99 @@ def test_a_second_call_that_is_wrong_is_refused(relative: Relative, dtype: Any) 
     for workers in (True, 1.0, 0):
         with pytest.raises(ValueError, match="workers"):
             relative.call(*inputs, 1, workers=workers)
+
+
+@EACH
+@pytest.mark.parametrize("shape", [(38, 10), (4096, 1031)])
+def test_the_second_call_may_be_of_memory_that_is_not_aligned(
+    relative: Relative, shape: Any
+) -> None:
+    """Of a size that goes past the caches, too, where stores want whole lines."""
+    inputs = relative.given_rows(logits(shape, np.float32, 3.0))
+    wanted = relative.call(*inputs, 1)
+    out = np.zeros_like(wanted)
+    for workers in (1, None):
+        relative.call(*inputs, 1, out=out, workers=workers)
+        relative.call(*inputs, 1, workers=workers)
+        shifted = [shifted_by_a_byte(each) for each in (*inputs, out)]
+        for given in ([*inputs, shifted[-1]], [*shifted[:-1], out], shifted):
+            given[-1][...] = 7
+            relative.call(*given[:-1], 1, out=given[-1], workers=workers)
+            assert np.array_equal(given[-1], wanted)
+        assert np.array_equal(relative.call(*shifted[:-1], 1, workers=workers), wanted)
+
+
+def shifted_by_a_byte(array: Array) -> Array:
+    memory = np.zeros(array.nbytes + 1, np.uint8)
+    shifted = memory[1:].view(array.dtype).reshape(array.shape)
+    shifted[...] = array
+    assert not shifted.flags.aligned
+    return shifted
+
+
+@pytest.mark.parametrize("relative", [each for each in RELATIVES if each.inputs == 1], ids=name_of)
+@pytest.mark.parametrize("source", ["f2", "f4", "f8", ">f4", ">f8", "i1", "u2", "i4", "i8", "?"])
+@pytest.mark.parametrize("dtype", ["f2", "f4", "f8", None])
+def test_the_second_call_casts_as_the_first(relative: Relative, source: str, dtype: Any) -> None:
+    plain = logits((38, 10), np.float32, 3.0)
+    kind = None if dtype is None else np.dtype(dtype)
+    numbers = np.abs(plain) if source == "u2" else plain
+    for array in (each.astype(source) for each in (numbers, numbers.T, numbers * 3)):
+        for store in STORAGES.values():
+            stored = store(array)
+            for dim in (0, 1):
+                first = relative.call(stored, dim, dtype=kind)
+                cast = array if kind is None else array.astype(kind)
+                assert np.array_equal(first, relative.call(cast, dim))
+                for _ in range(2):
+                    second = relative.call(stored, dim, dtype=kind)
+                    assert np.array_equal(first, second)
+                    assert (first.dtype, first.strides) == (second.dtype, second.strides)
+                out = np.zeros_like(first)
+                for _ in range(2):
+                    assert relative.call(stored, dim, dtype=kind, out=out) is out
+                    assert np.array_equal(first, out)
+
+
+@EACH
+def test_the_second_mask_may_have_another_shape(relative: Relative, dtype: Any) -> None:
+    inputs = relative.given_rows(logits((38, 10), dtype, 3.0))
+    rows = np.arange(38)[:, None] % 3 < 2
+    masks = [rows, np.arange(10) % 4 < 3, np.array(True), np.ones((1, 1), bool), rows[::-1]]
+    for flip in (slice(None), slice(None, None, -1)):  # the batch is turned round
+        turned = [each[flip] for each in inputs]
+        for shown in masks * 2:
+            wanted = relative.call(*turned, 1, where=np.broadcast_to(shown, (38, 10)).copy())
+            for _ in range(2):
+                assert np.array_equal(relative.call(*turned, 1, where=shown), wanted)
+
+
+@EACH
+def test_dims_by_other_words_are_the_same(relative: Relative, dtype: Any) -> None:
+    inputs = relative.given_rows(logits((4, 5, 6), dtype, 3.0))
+    for dim in (1, -1, (0, 2), (2, 1), None, (0, 1, 2)):
+        wanted = relative.call(*inputs, dim)
+        for _ in range(2):
+            assert np.array_equal(relative.call(*inputs, axis=dim), wanted)
+            assert np.array_equal(relative.call(*inputs, dim=dim), wanted)
+        for _ in range(2):
+            with pytest.raises(TypeError, match="give one"):
+                relative.call(*inputs, dim, axis=dim)
+    for bad in ((True, 2), (0, 0), (), (0, 1.0)):
+        for _ in range(2):
+            with pytest.raises((TypeError, ValueError)):
+                relative.call(*inputs, bad)
+
+
+def test_the_gradient_may_be_written_over_either_input(dtype: Any) -> None:
+    for relative in (each for each in RELATIVES if each.inputs == 2):
+        grad, output = relative.given_rows(logits((38, 10), dtype, 3.0))
+        wanted = relative.call(grad, output, 1)
+        for _ in range(3):
+            for which in (0, 1):
+                given = [grad.copy(), output.copy()]
+                assert relative.call(*given, 1, out=given[which]) is given[which]
+                assert np.array_equal(given[which], wanted)
+            both = grad.copy()
+            alone = relative.call(both, both, 1)
+            assert np.array_equal(relative.call(both, both, 1, out=both), alone)
