@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fastsoftmax import _arguments, _compute, _plain
+from fastsoftmax import _arguments, _compute, _plain, _summaries
 from fastsoftmax._compute import Call
 from fastsoftmax._dtypes import kernel_dtype, result_dtype
 from fastsoftmax._shortcuts import remember
@@ -51,7 +51,7 @@ def softmax_and_lse(key: Any, arguments: tuple[Any, ...]) -> tuple[Array, Array]
     lse = _log_sum_exp(raw).reshape(shape)
     result = _compute.elementwise(call)
     if key is not None:
-        first, second = _compute.summary_shortcut(raw, shape), _compute.shortcut(call, result)
+        first, second = _summaries.summary_shortcut(raw, shape), _compute.shortcut(call, result)
         if first is not None and second is not None:
             remember(key, both(second, first))
     lse = lse if shape else lse[()]
@@ -84,7 +84,7 @@ def logsumexp(
         _arguments.check_out(out, shape, call.dtype)
     result = _log_sum_exp(call).reshape(shape)
     if key is not None:
-        way = _compute.summary_shortcut(call, shape)
+        way = _summaries.summary_shortcut(call, shape)
         if way is not None:
             remember(key, way)
     if out is not None:
@@ -173,5 +173,5 @@ def _log_sum_exp(call: Call) -> Array:
     if kernel_dtype(call.dtype) is None:
         return _plain.logsumexp(call)
     with np.errstate(all="ignore"):
-        result: Array = _compute.summary(call)[0].astype(call.dtype)
+        result: Array = _summaries.summary(call)[0].astype(call.dtype)
     return result

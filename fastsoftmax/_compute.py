@@ -12,11 +12,10 @@ from fastsoftmax import _plain, _temperature, _ways
 from fastsoftmax._arguments import same_memory
 from fastsoftmax._cpu import HAS_HALF
 from fastsoftmax._dtypes import FLOAT32, FLOAT64, kernel_dtype
-from fastsoftmax._layout import leading_plan, plan_for
+from fastsoftmax._layout import plan_for
 from fastsoftmax._memory import empty_like
 from fastsoftmax._plans import NOTHING, Plan, Task
 from fastsoftmax.kernels import operations as ops
-from fastsoftmax.kernels.outcomes import SUMMARY_PARTS
 
 if TYPE_CHECKING:
     from fastsoftmax._geometry import Dims
@@ -78,12 +77,12 @@ def elementwise(call: Call) -> Array:
         return _deliver(_plain.singles(call), call.out)
     quotient = _temperature.divided_afterwards(call)
     call = _temperature.with_usual(call)
-    stored = _stored(call, work)
+    stored = stored_of(call, work)
     target = call.out
     if target is None or _needs_temporary(call, target, stored):
         target = empty_like(call.inputs[0], stored)
-    operands = _operands(call, stored, target)
-    task = Task(_operation(call), _options(call) | ops.RESULTS, call.dims)
+    operands = operands_of(call, stored, target)
+    task = Task(operation_of(call), options_of(call) | ops.RESULTS, call.dims)
     plan_for(operands, task).run(operands, call.workers)
     if quotient is not None:
         with np.errstate(all="ignore"):
@@ -100,10 +99,10 @@ def outline(call: Call, *, writes: bool) -> tuple[Plan, tuple[str, ...]]:
     """The plan of a call, and what is copied for it; nothing is computed."""
     work = kernel_dtype(call.dtype)
     assert work is not None  # others are `_plain`
-    stored = _stored(call, work)
+    stored = stored_of(call, work)
     copies = []
     array, target = call.inputs[0], call.out
-    if not (array.dtype == call.dtype == stored and _whole_elements(array)):
+    if not (array.dtype == call.dtype == stored and whole_elements(array)):
         copies.append(f"input as {stored}")
         array = np.empty_like(array, stored, subok=False)
     if target is None or _needs_temporary(call, target, stored):
@@ -114,9 +113,9 @@ def outline(call: Call, *, writes: bool) -> tuple[Plan, tuple[str, ...]]:
         target = np.empty(1, stored)
     call = call._replace(inputs=(array,), dtype=stored)
     result = np.broadcast_to(NOTHING[2], call.shape) if not writes else NOTHING[2]
-    operands = _operands(call, stored, target, result)
-    options = _options(call) | (ops.RESULTS if writes else ops.SUMMARY_WANTED)
-    return plan_for(operands, Task(_operation(call), options, call.dims)), tuple(copies)
+    operands = operands_of(call, stored, target, result)
+    options = options_of(call) | (ops.RESULTS if writes else ops.SUMMARY_WANTED)
+    return plan_for(operands, Task(operation_of(call), options, call.dims)), tuple(copies)
 
 
 def storage(dtype: np.dtype[Any]) -> np.dtype[Any]:
@@ -135,16 +134,16 @@ def shortcut(call: Call, result: Array) -> Way | None:
     array = call.inputs[0]
     if array.size == 0 or not call.shape or result.dtype != call.dtype:
         return None
-    if (call.operation is ops.SOFTMAX and call.length == 1) or not _whole_elements(result):
+    if (call.operation is ops.SOFTMAX and call.length == 1) or not whole_elements(result):
         return None
     if call.out is not None and result is not call.out:
         return None
-    if not _converts(call.dtype) or _stored(call, call.dtype) != call.dtype:
+    if not _converts(call.dtype) or stored_of(call, call.dtype) != call.dtype:
         return None
     if array.dtype != call.dtype and _casts_alike(call, result):
         way = _way_of(call._replace(inputs=(result,)), result)
         return None if way is None else _ways.after_cast(way, array.dtype, call.dtype)
-    if not all(_stands_as_computed(call, each) for each in call.inputs):
+    if not all(stands_as_computed(call, each) for each in call.inputs):
         return None
     if call.out is None and np.empty_like(array).strides != result.strides:
         return None
@@ -152,8 +151,8 @@ def shortcut(call: Call, result: Array) -> Way | None:
 
 
 def _way_of(call: Call, result: Array) -> Way | None:
-    operands = _operands(call, call.dtype, result)
-    plan = plan_for(operands, Task(_operation(call), _options(call) | ops.RESULTS, call.dims))
+    operands = operands_of(call, call.dtype, result)
+    plan = plan_for(operands, Task(operation_of(call), options_of(call) | ops.RESULTS, call.dims))
     if plan.corner is not None and call.where is not None and call.where.shape != call.shape:
         return None
     return _ways.of_results(plan, operands, call.dtype, call.workers)
@@ -167,88 +166,25 @@ def _casts_alike(call: Call, result: Array) -> bool:
     return call.out is not None or np.empty_like(array, call.dtype).strides == result.strides
 
 
-def _stands_as_computed(call: Call, array: Array) -> bool:
+def stands_as_computed(call: Call, array: Array) -> bool:
     """Whether kernels read an input where it is, without a cast."""
-    return array.dtype == call.dtype and _converts(call.dtype) and _whole_elements(array)
+    return array.dtype == call.dtype and _converts(call.dtype) and whole_elements(array)
 
 
-def summary(call: Call) -> Array:
-    """``(4, ...)``: log-sum-exp, max, log and rest of each slice, in float64, dims kept as 1.
-
-    See `outcomes.summary`; inputs are not empty, and of a dtype that kernels compute.
-    """
-    result = np.empty((SUMMARY_PARTS, *call.kept))
-    call, operands = _reading(call, np.broadcast_to(result[0, ...], call.shape))
-    task = Task(_operation(call), _options(call) | ops.SUMMARY_WANTED, call.dims)
-    plan_for(operands, task).run(operands, call.workers)
-    return result
-
-
-def summary_shortcut(call: Call, shape: tuple[int, ...]) -> Way | None:
-    """The way of calls like this one to their log-sum-exp, of this shape; see `shortcut`."""
-    array = call.inputs[0]
-    if array.size == 0 or not _stands_as_computed(call, array):
-        return None
-    if call.where is not None and call.where.shape != call.shape:
-        return None
-    result = np.empty((SUMMARY_PARTS, *call.kept))
-    call, operands = _reading(call, np.broadcast_to(result[0, ...], call.shape))
-    plan = plan_for(
-        operands, Task(_operation(call), _options(call) | ops.SUMMARY_WANTED, call.dims)
-    )
-    return _ways.of_summaries(plan, operands, result, shape, call.dtype, call.workers)
-
-
-def leaders(call: Call, count: int) -> tuple[Array, Array]:
-    """The `count` largest elements of each slice and their indices, in order.
-
-    -inf for NaN and for hidden elements; calls as for `summary`.
-    """
-    shape = tuple(count if i in call.dims else size for i, size in enumerate(call.shape))
-    outer = tuple(size for i, size in enumerate(call.shape) if i not in call.dims)
-    values, places = np.empty((*outer, count)), np.empty((*outer, count), np.int64)
-    (along,) = call.dims
-    spread = [
-        np.broadcast_to(np.moveaxis(each[..., :1], -1, along), call.shape)
-        for each in (values, places)
-    ]
-    call, operands = _reading(call, spread[0])
-    operands = *operands, spread[1]
-    leading_plan(operands, Task(ops.LOGS, _options(call), call.dims), count).run(
-        operands, call.workers
-    )
-    return np.moveaxis(values, -1, along).reshape(shape), np.moveaxis(places, -1, along)
-
-
-def _reading(call: Call, summary: Array) -> tuple[Call, tuple[Array, ...]]:
-    """A call that writes nothing but its summary, and its operands."""
-    work = kernel_dtype(call.dtype)
-    assert work is not None  # others are `_plain`
-    call = _temperature.with_usual(call)
-    stored = _stored(call, work)
-    array = call.inputs[0]
-    if array.dtype != stored or not _whole_elements(array):
-        target = empty_like(array, stored)
-        with np.errstate(all="ignore"):
-            np.copyto(target, array.astype(call.dtype, copy=False), casting="unsafe")
-        call = call._replace(inputs=(target,), dtype=stored)
-    return call, _operands(call, stored, NOTHING[1].astype(stored), summary)
-
-
-def _stored(call: Call, work: np.dtype[Any]) -> np.dtype[Any]:
+def stored_of(call: Call, work: np.dtype[Any]) -> np.dtype[Any]:
     """The dtype in which kernels read and write the elements of a call."""
     if call.temperature is not None and not _temperature.is_usual(call.temperature, work):
         return FLOAT64
     return call.dtype if call.dtype == work or _converts(call.dtype) else work
 
 
-def _operation(call: Call) -> ops.Operation:
+def operation_of(call: Call) -> ops.Operation:
     if call.temperature is None:
         return call.operation
     return _TEMPERED[call.operation]
 
 
-def _options(call: Call) -> int:
+def options_of(call: Call) -> int:
     masked = ops.MASKED if call.where is not None else 0
     return masked | (ops.NEGATED if call.negated else 0)
 
@@ -259,7 +195,7 @@ def _converts(dtype: np.dtype[Any]) -> bool:
     return dtype in _COMPUTED or (dtype.name in _VIEWS and HAS_HALF)
 
 
-def _operands(
+def operands_of(
     call: Call, stored: np.dtype[Any], target: Array, summary: Array = NOTHING[2]
 ) -> tuple[Array, ...]:
     """What kernels get, in the order of kernels/strides.py."""
@@ -296,7 +232,7 @@ def _placeholder(dtype: np.dtype[Any]) -> Array:
 
 def _ready(call: Call, array: Array, stored: np.dtype[Any], target: Array) -> Array:
     """An input as kernels can read it: as it stands, or cast, into the target if it is free."""
-    if array.dtype == call.dtype == stored and _whole_elements(array):
+    if array.dtype == call.dtype == stored and whole_elements(array):
         return array
     # `out` is free, too: had the input a part in it, there would be a temporary instead.
     free = len(call.inputs) == 1 and target.size == array.size
@@ -307,7 +243,7 @@ def _ready(call: Call, array: Array, stored: np.dtype[Any], target: Array) -> Ar
 
 def _needs_temporary(call: Call, out: Array, stored: np.dtype[Any]) -> bool:
     """Whether results have to be kept elsewhere before they are written to `out`."""
-    if out.dtype != stored or not _whole_elements(out):
+    if out.dtype != stored or not whole_elements(out):
         return True
     others = [each for each in (call.where, call.temperature) if each is not None]
     others += [
@@ -324,7 +260,7 @@ def _deliver(result: Array, out: Array | None) -> Array:
     return out
 
 
-def _whole_elements(array: Array) -> bool:
+def whole_elements(array: Array) -> bool:
     """Whether the array is native, aligned and its strides are whole elements.
 
     As kernels want it: stores past the caches are of aligned lines, which hold whole elements.

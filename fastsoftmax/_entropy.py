@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastsoftmax import _arguments, _calls, _compute, _plain
+from fastsoftmax import _arguments, _calls, _compute, _plain, _summaries
 from fastsoftmax._arguments import MISSING
 from fastsoftmax._dtypes import kernel_dtype
+from fastsoftmax._shortcuts import remember
 
 if TYPE_CHECKING:
     from fastsoftmax._compute import Call
@@ -21,6 +22,7 @@ _CHUNK = 1 << 17
 
 
 def cross_entropy(
+    key: Any,
     input: Any,
     target: Any,
     dim: Any,
@@ -30,7 +32,7 @@ def cross_entropy(
     reduction: Any,
     workers: Any,
 ) -> Any:
-    """See `fastsoftmax.cross_entropy`."""
+    """See `fastsoftmax.cross_entropy`; the way of the call is kept by `key`."""
     call, _ = _calls.forward("log_softmax", input, dim, None, MISSING, None, None, 1.0, workers)
     if len(call.dims) != 1 or call.dtype.kind == "c":
         raise TypeError(
@@ -56,9 +58,23 @@ def cross_entropy(
         return _reduced(losses, number, reduction, call.dtype)
     classes, shown = _classes_of(targets, call, along, ignored)
     losses = _of_classes(call, along, classes, weights, smoothing)
-    losses = np.where(shown, losses, 0.0)
-    counts = np.where(shown, 1.0 if weights is None else weights[classes], 0.0)
-    return _reduced(losses, counts, reduction, call.dtype)
+    if not shown.all():
+        losses = np.where(shown, losses, 0.0)
+    if weights is None:
+        count = float(np.count_nonzero(shown))
+    else:
+        count = float(np.where(shown, weights[classes], 0.0).sum())
+    as_given = targets.dtype == classes.dtype and not 0 <= ignored < call.length
+    if key is not None and as_given and classes.size:
+        dtype, shape = call.dtype, classes.shape
+
+        def finish(losses: Array) -> Any:
+            return _reduced(losses.reshape(shape), float(losses.size), reduction, dtype)
+
+        way = _summaries.losses_shortcut(call, classes, finish)
+        if way is not None:
+            remember(key, way)
+    return _reduced(losses, count, reduction, call.dtype)
 
 
 def _smoothing_of(given: Any) -> float:
@@ -76,12 +92,12 @@ def _ignored_of(given: Any) -> int:
         raise TypeError(f"ignore_index={given!r}; it must be an int") from None
 
 
-def _reduced(losses: Array, counts: Array | float, reduction: str, dtype: np.dtype[Any]) -> Any:
+def _reduced(losses: Array, count: float, reduction: str, dtype: np.dtype[Any]) -> Any:
     with np.errstate(all="ignore"):
         if reduction == "none":
             return losses.astype(dtype)
-        total = losses.sum()
-        return dtype.type(total if reduction == "sum" else np.divide(total, np.sum(counts)))
+        total = np.add.reduce(losses, None)
+        return dtype.type(total if reduction == "sum" else np.divide(total, count))
 
 
 def _weights_of(given: Any, classes: int) -> Array | None:
@@ -112,7 +128,7 @@ def _classes_of(targets: Array, call: Call, along: int, ignore_index: Any) -> tu
             f"target has the class {targets[wrong].flat[0]}; classes are 0 to {call.length - 1} "
             f"and ignore_index={ignore_index}"
         )
-    return np.where(shown, targets, 0).astype(np.intp), shown
+    return np.where(shown, targets, 0).astype(np.int64, order="C", copy=False), shown
 
 
 def _of_classes(
@@ -121,18 +137,15 @@ def _of_classes(
     """The loss of each slice, in float64 (longdouble for longdouble)."""
     if classes.size == 0:
         return np.zeros(classes.shape)
-    top, log = _top_and_log(call, along)
-    index = np.expand_dims(classes, along)
+    top, log, losses = _of_slices(call, along, classes)
     with np.errstate(all="ignore"):
-        x = _as_wide(np.take_along_axis(call.inputs[0], index, axis=along), call.dtype)
-        losses = np.squeeze(log - (x - top), along)
         if weights is not None:
             losses = losses * weights[classes]
         if smoothing > 0.0:
             share = smoothing / call.length
             smooth = _of_all_classes(call, along, top, log, weights)
             losses = (1.0 - smoothing) * losses + share * smooth
-    return np.asarray(losses)
+    return losses
 
 
 def _as_wide(array: Array, dtype: np.dtype[Any]) -> Array:
@@ -140,16 +153,20 @@ def _as_wide(array: Array, dtype: np.dtype[Any]) -> Array:
     return array.astype(dtype).astype(wide)
 
 
-def _top_and_log(call: Call, along: int) -> tuple[Array, Array]:
-    """Max and log(sum exp(x - max)) of each slice, dims kept as 1."""
-    if kernel_dtype(call.dtype) is None:
+def _of_slices(call: Call, along: int, classes: Array) -> tuple[Array, Array, Array]:
+    """Max and log(sum exp(x - max)) of each slice, dims kept as 1; the loss at its class.
+
+    The last two are NaN where the max is infinite or there is a NaN.
+    """
+    with np.errstate(all="ignore"):
+        if kernel_dtype(call.dtype) is not None:
+            losses, top, log, _ = _summaries.losses(call, classes)
+            return top, np.where(np.isnan(losses), np.nan, log), np.squeeze(losses, along)
         array = call.inputs[0].astype(call.dtype)
         top = array.max(axis=along, keepdims=True)
-        with np.errstate(all="ignore"):
-            return top, _plain.logsumexp(call._replace(inputs=(array - top,)))
-    found = _compute.summary(call)
-    # NaN where the max is infinite: log - (x - max) is to be NaN there, for every x.
-    return found[1], np.where(np.isfinite(found[0]), found[2], np.nan)
+        log = _plain.logsumexp(call._replace(inputs=(array - top,)))
+        x = np.take_along_axis(array, np.expand_dims(classes, along), axis=along)
+        return top, log, np.squeeze(log - (x - top), along)
 
 
 def _of_all_classes(call: Call, along: int, top: Array, log: Array, weights: Array | None) -> Array:

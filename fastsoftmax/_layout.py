@@ -21,13 +21,15 @@ import numpy as np
 
 from fastsoftmax._cpu import CPUS
 from fastsoftmax._geometry import geometry
-from fastsoftmax._plans import Leading, OnePass, Split
+from fastsoftmax._plans import Leading, OnePass, Picking, Split
 from fastsoftmax.kernels.operations import MASKED, SOFTMAX
 from fastsoftmax.kernels.rows import MOST_BLOCKS
 from fastsoftmax.kernels.strides import SOURCE
 from fastsoftmax.kernels.sums import SINGLE, block_of, lanes_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from fastsoftmax._geometry import Axis, Dims, Geometry
     from fastsoftmax._plans import Plan, Task
 
@@ -71,12 +73,6 @@ def is_dense(geometry: Geometry, task: Task) -> bool:
     return dense and not task.options & MASKED
 
 
-def leading_plan(operands: tuple[Array, ...], task: Task, count: int) -> Plan:
-    """The plan for the `count` largest of each slice; the last operand is for their places."""
-    found = _geometry_of(operands, task.dims)
-    return Leading(found, operands[SOURCE].dtype, task, count)
-
-
 _plans: dict[Any, Plan] = {}
 _MOST_PLANS = 512
 
@@ -86,13 +82,30 @@ def plan_for(operands: tuple[Array, ...], task: Task) -> Plan:
 
     All have the shape of the first one, or are placeholders of one element.
     """
+    return _kept(_plan, operands, task)
+
+
+def picking_plan(operands: tuple[Array, ...], task: Task) -> Plan:
+    """The plan for the losses of slices with summaries; the last operand is of places."""
+    return _kept(Picking, operands, task)
+
+
+def leading_plan(operands: tuple[Array, ...], task: Task, count: int) -> Plan:
+    """The plan for the `count` largest of each slice; the last operand is for their places."""
+    return _kept(Leading, operands, task, count)
+
+
+def _kept(
+    make: Callable[..., Plan], operands: tuple[Array, ...], task: Task, count: int = 0
+) -> Plan:
+    """The plan that is made for such operands, with `count` or the number of slices."""
     source = operands[SOURCE]
     strides = tuple([operand.strides for operand in operands])
-    key = source.shape, strides, source.dtype, task
+    key = make, source.shape, strides, source.dtype, task, count
     plan = _plans.get(key)
     if plan is None:
         found = _geometry_of(operands, task.dims)
-        plan = _plan(found, source.dtype, task, found.slices)
+        plan = make(found, source.dtype, task, count or found.slices)
         if len(_plans) >= _MOST_PLANS:
             _plans.clear()
         _plans[key] = plan

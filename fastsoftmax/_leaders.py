@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastsoftmax import _calls, _compute, _plain
+from fastsoftmax import _calls, _compute, _plain, _summaries
 from fastsoftmax._dtypes import kernel_dtype
 from fastsoftmax.kernels import operations as ops
 
@@ -43,8 +43,8 @@ def top_k(
     if kernel_dtype(call.dtype) is None:
         return _sorted(call, count, along)
     call = _compute.with_exact_differences(call)
-    values, indices = _compute.leaders(call, count)
-    found = _compute.summary(call)
+    values, indices = _summaries.leaders(call, count)
+    found = _summaries.summary(call)
     with np.errstate(all="ignore"):
         # exp() multiplies the rounding errors of its argument, so that is in higher precision.
         distance = values.astype(np.longdouble) - found[1]

@@ -4,8 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from fastsoftmax._arguments import MISSING
+from fastsoftmax._shortcuts import key_of, ways
+
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
+
+_ONE = 1.0
 
 
 def cross_entropy(
@@ -74,8 +81,27 @@ def cross_entropy(
     >>> round(float(cross_entropy([[2.0, 1.0, 0.1], [1.0, 3.0, 0.2]], [0, 1])), 4)
     0.2981
     """
+    key = None
+    if isinstance(target, int | list):
+        target = np.asarray(target)
+    if (
+        weight is None
+        and label_smoothing.__class__ is float
+        and label_smoothing == 0.0
+        and target.__class__ is np.ndarray
+        and target.flags.c_contiguous
+        and ignore_index.__class__ is int
+        and reduction.__class__ is str
+    ):
+        name = "cross_entropy", reduction, ignore_index, target.shape, target.dtype
+        key = key_of(name, input, dim, None, MISSING, None, None, _ONE, workers)
+        way = ways.get(key)
+        if way is not None:
+            loss = way(input, target)
+            if loss is not None:
+                return loss
     from fastsoftmax import _entropy
 
     return _entropy.cross_entropy(
-        input, target, dim, weight, ignore_index, label_smoothing, reduction, workers
+        key, input, target, dim, weight, ignore_index, label_smoothing, reduction, workers
     )

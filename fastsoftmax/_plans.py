@@ -16,6 +16,7 @@ from fastsoftmax._cpu import LAST_LEVEL_BYTES, SECOND_LEVEL_BYTES
 from fastsoftmax._jit import SCRATCH_UNIT, Kernel
 from fastsoftmax.kernels import columns, interleaved, narrow, short, strips, whole
 from fastsoftmax.kernels.leaders import leaders_kernel
+from fastsoftmax.kernels.losses import losses_kernel
 from fastsoftmax.kernels.operations import LOGS, RESULTS, SOFTMAX, Operation
 from fastsoftmax.kernels.outcomes import PARTS
 from fastsoftmax.kernels.packing import GROUP, tasks_in, tile_bytes
@@ -49,6 +50,8 @@ COST = {
     "columns": {4: 0.3, 8: 0.6},
     "split": {4: 0.4, 8: 0.9},
 }
+# The same for the loss of a slice, whose element is anywhere in it.
+PICK_COST = 2.0
 
 
 NOTHING = np.zeros(1, np.uint8), np.ones(1, np.float64), np.zeros(1, np.float64)
@@ -202,6 +205,24 @@ class Leading(Plan):
         """See `Plan.launch`."""
         arguments = *operands, self.table
         _launch.run(leaders_kernel, self.dtype, arguments, self.tasks, self.cost, workers)
+
+
+class Picking(Plan):
+    """A plan for the losses at one element of each slice, once there are summaries."""
+
+    def __init__(self, geometry: Geometry, dtype: np.dtype[Any], task: Task, plane: int) -> None:
+        super().__init__("along", geometry, dtype, task, plane)
+        self.is_bare = False
+        self.kernel = losses_kernel
+        self.kernels = (losses_kernel,)
+        self.tasks = geometry.slices
+        self.cost = PICK_COST * self.tasks
+        self.table = self._table(geometry)
+
+    def launch(self, operands: tuple[Array, ...], workers: int | None) -> None:
+        """See `Plan.launch`."""
+        arguments = *operands, self.table
+        _launch.run(self.kernel, self.dtype, arguments, self.tasks, self.cost, workers)
 
 
 class Split(Plan):

@@ -13,6 +13,7 @@ from fastsoftmax._plans import STEPS
 from fastsoftmax.kernels import columns, narrow, whole
 from fastsoftmax.kernels import operations as ops
 from fastsoftmax.kernels.leaders import leaders_kernel
+from fastsoftmax.kernels.losses import losses_kernel
 from fastsoftmax.kernels.rows import rows
 from fastsoftmax.kernels.short import short
 from fastsoftmax.kernels.strips import strips
@@ -32,6 +33,7 @@ OPERATIONS = {
     "cross_entropy": ops.LOGS,
     "top_k": ops.LOGS,
 }
+_BESIDES = {"cross_entropy": losses_kernel, "top_k": leaders_kernel}
 LAYOUTS = ("rows", "narrow", "columns", "split")
 
 
@@ -90,10 +92,10 @@ def _check(name: str, given: Sequence[str], known: tuple[str, ...]) -> None:
 def kernels_for(function: str, layout: str, dtype: np.dtype[Any]) -> list[Kernel]:
     """The kernels of a function on one layout."""
     operation = OPERATIONS[function]
-    leading = [leaders_kernel] if function == "top_k" else []
+    besides = [_BESIDES[function]] if function in _BESIDES else []
     if layout == "split":
         steps: list[Callable[..., Kernel]] = [*chain.from_iterable(STEPS.values()), whole.join]
-        return [step(operation) for step in steps] + leading
+        return [step(operation) for step in steps] + besides
     if layout == "rows" and function == "softmax" and dtype.kind == "f":
         return [rows, short]
     bare = function in {"softmax", "log_softmax"}
@@ -103,4 +105,4 @@ def kernels_for(function: str, layout: str, dtype: np.dtype[Any]) -> list[Kernel
         "rows": whole.along,
     }
     paired = [strips(operation)] if layout == "columns" and bare else []
-    return [makers[layout](operation, bare), *paired, *leading]
+    return [makers[layout](operation, bare), *paired, *besides]

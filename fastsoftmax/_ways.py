@@ -16,7 +16,7 @@ import numpy as np
 
 from fastsoftmax import _launch
 from fastsoftmax._memory import empty_like
-from fastsoftmax._plans import OnePass, Plan
+from fastsoftmax._plans import OnePass, Picking, Plan
 from fastsoftmax.kernels.strides import SOURCE, TARGET
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def _shortest(plan: OnePass, operands: tuple[Array, ...]) -> Way:
 
 def _launcher(plan: Plan, workers: int | None) -> Callable[[tuple[Array, ...]], None]:
     """A function that computes with operands that are `flat`."""
-    if not (isinstance(plan, OnePass) and plan.is_serial(workers)):
+    if not (isinstance(plan, OnePass | Picking) and plan.is_serial(workers)):
         return functools.partial(plan.launch, workers=workers)
     kernel = _launch.ready(plan.kernel, plan.dtype, False)
     table, tasks, size, scratch = plan.table, plan.tasks, plan.scratch, _launch.own.bytes
@@ -179,5 +179,35 @@ def of_summaries(
         launch((*given[:-1], found[begin:] if begin else found))
         log_sums = _cast(found[:slices], dtype)
         return log_sums.reshape(shape) if shape else log_sums[0]
+
+    return way
+
+
+def of_losses(
+    plans: tuple[Plan, Plan],
+    operands: tuple[Array, ...],
+    shape: tuple[int, ...],
+    length: int,
+    finish: Callable[[Array], Any],
+    workers: int | None,
+) -> Way:
+    """What `finish` makes of the losses at one element of each slice, summaries in `shape`.
+
+    It returns None unless all elements are from 0 to `length` - 1.
+    """
+    _, *placeholders, _, _ = operands
+    launch, pick = (_launcher(plan, workers) for plan in plans)
+    stored, slices, empty = operands[SOURCE].dtype, math.prod(shape[1:]), np.empty
+    smallest, largest = np.minimum.reduce, np.maximum.reduce
+
+    def way(array: Array, places: Array) -> Any:
+        if not (array.flags.aligned and places.flags.aligned):
+            return None
+        if smallest(places, None) < 0 or largest(places, None) >= length:
+            return None
+        given = array.view(stored), *placeholders, empty(shape)
+        launch(given)
+        pick((*given, places))
+        return finish(given[-1].reshape(-1)[:slices])
 
     return way

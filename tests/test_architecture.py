@@ -23,7 +23,7 @@ FLOORS = [
     ["__main__", "cli", "_warmup_command", "_files", "_report"],  # the command
     ["__init__", "_functions", "_gradients", "_losses", "_ranking", "_tools"],  # the public names
     ["_calls", "_entropy", "_leaders", "_explain", "_warmup"],  # arguments in, results out
-    ["_compute", "_plain", "_temperature"],  # casts, memory, one route or another
+    ["_summaries", "_compute", "_plain", "_temperature"],  # casts, memory, one route or another
     ["_layout", "_ways"],  # which kernel, and what is kept of that
     ["_plans", "_geometry"],  # with which arguments
     ["_launch"],  # how many threads

@@ -232,6 +232,39 @@ def test_strides(dtype: Any, order: Any) -> None:
                 assert np.array_equal(cross_entropy(given, y, dim, reduction="none"), wanted)
 
 
+# --- Second calls, which may take a shorter way -------------------------------------------
+
+
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+@pytest.mark.parametrize(("shape", "dim"), SHAPES)
+def test_second_calls(dtype: Any, shape: Any, dim: int, reduction: str) -> None:
+    x = logits(shape, dtype, 4.0)
+    for seed in range(3):
+        random = np.random.default_rng(seed)
+        y = np.asarray(random.integers(0, shape[dim], targets(x, dim).shape))
+        ignored = y.copy()
+        if y.size > 1:
+            ignored.flat[random.integers(0, y.size)] = -100
+        narrow = y.astype(np.int32)
+        for target in (y, ignored, narrow, y.tolist(), np.asarray(y, order="F"), y.copy()):
+            for given in (x, np.asfortranarray(x), x[::-1].copy()[::-1]):
+                got = cross_entropy(given, target, dim, reduction=reduction)
+                assert_close(got, exact(x, np.asarray(target), dim, reduction=reduction), dtype)
+
+
+def test_second_calls_with_a_target_out_of_range_are_refused(dtype: Any) -> None:
+    x, good = logits((4, 5), dtype), np.array([0, 4, 2, 1])
+    for _ in range(3):
+        cross_entropy(x, good)
+    for wrong in (-1, 5, -101, 2**40):
+        with pytest.raises(ValueError, match=rf"target .*{wrong}.*0 to 4"):
+            cross_entropy(x, np.array([0, 1, wrong, 2]))
+    for index in (3, 0):  # the same targets, one of them ignored
+        for _ in range(3):
+            got = cross_entropy(x, np.array([0, 3, 2, 1]), ignore_index=index)
+            assert_close(got, exact(x, np.array([0, 3, 2, 1]), 1, ignore_index=index), dtype)
+
+
 # --- Refusals ---------------------------------------------------------------------------
 
 
@@ -243,11 +276,12 @@ def test_a_target_out_of_range_is_refused(wrong: int) -> None:
 
 
 def test_targets_are_checked_before_anything_is_computed(monkeypatch: pytest.MonkeyPatch) -> None:
-    from fastsoftmax import _launch
+    from fastsoftmax import _launch, _shortcuts
 
     def computed(*_: Any, **__: Any) -> None:
         raise AssertionError("something was computed")
 
+    _shortcuts.ways.clear()
     monkeypatch.setattr(_launch, "run", computed)
     with pytest.raises(ValueError, match="target"):
         cross_entropy(logits((4, 5), np.float32), [0, 1, 5, 2])

@@ -1,0 +1,133 @@
+"""Calls for what is known of whole slices: log-sum-exp, losses, the largest elements."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastsoftmax import _temperature, _ways
+from fastsoftmax._compute import (
+    operands_of,
+    operation_of,
+    options_of,
+    stands_as_computed,
+    stored_of,
+    whole_elements,
+)
+from fastsoftmax._dtypes import kernel_dtype
+from fastsoftmax._layout import leading_plan, picking_plan, plan_for
+from fastsoftmax._memory import empty_like
+from fastsoftmax._plans import NOTHING, Plan, Task
+from fastsoftmax.kernels import operations as ops
+from fastsoftmax.kernels.outcomes import SUMMARY_PARTS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from fastsoftmax._compute import Call
+    from fastsoftmax._shortcuts import Way
+
+Array = np.ndarray[Any, Any]
+
+
+def summary(call: Call) -> Array:
+    """``(4, ...)``: log-sum-exp, max, log and rest of each slice, in float64, dims kept as 1.
+
+    See `outcomes.summary`; inputs are not empty, and of a dtype that kernels compute.
+    """
+    result = np.empty((SUMMARY_PARTS, *call.kept))
+    call, operands = _reading(call, np.broadcast_to(result[0, ...], call.shape))
+    task = Task(operation_of(call), options_of(call) | ops.SUMMARY_WANTED, call.dims)
+    plan_for(operands, task).run(operands, call.workers)
+    return result
+
+
+def summary_shortcut(call: Call, shape: tuple[int, ...]) -> Way | None:
+    """The way of calls like this one to their log-sum-exp, of this shape; see `shortcut`."""
+    array = call.inputs[0]
+    if array.size == 0 or not stands_as_computed(call, array):
+        return None
+    if call.where is not None and call.where.shape != call.shape:
+        return None
+    result = np.empty((SUMMARY_PARTS, *call.kept))
+    call, operands = _reading(call, np.broadcast_to(result[0, ...], call.shape))
+    plan = plan_for(
+        operands, Task(operation_of(call), options_of(call) | ops.SUMMARY_WANTED, call.dims)
+    )
+    return _ways.of_summaries(plan, operands, result, shape, call.dtype, call.workers)
+
+
+def losses(call: Call, places: Array) -> Array:
+    """`summary`, with -log softmax at one element of each slice in place of log-sum-exp.
+
+    `places` are int64, contiguous and one for each slice; a negative one is a loss of 0.
+    """
+    result = np.empty((SUMMARY_PARTS, *call.kept))
+    plan, picking, operands = _losses_plans(call, result, places)
+    plan.run(operands[:-1], call.workers)
+    picking.run(operands, call.workers)
+    return result
+
+
+def _losses_plans(call: Call, result: Array, places: Array) -> tuple[Plan, Plan, tuple[Array, ...]]:
+    """The plans for summaries and for losses, and the operands of the latter."""
+    spread = [
+        np.broadcast_to(each, call.shape) for each in (result[0, ...], places.reshape(call.kept))
+    ]
+    call, operands = _reading(call, spread[0])
+    task = Task(call.operation, options_of(call) | ops.SUMMARY_WANTED, call.dims)
+    operands = *operands, spread[1]
+    return plan_for(operands[:-1], task), picking_plan(operands, task), operands
+
+
+def losses_shortcut(call: Call, places: Array, finish: Callable[[Array], Any]) -> Way | None:
+    """The way of calls like this one, and with places like these, to their losses.
+
+    That is, to what `finish` makes of them; it gets them in float64 and flat.
+    """
+    if not stands_as_computed(call, call.inputs[0]):
+        return None
+    result = np.empty((SUMMARY_PARTS, *call.kept))
+    plan, picking, operands = _losses_plans(call, result, places)
+    if plan.corner is not None:
+        return None
+    return _ways.of_losses(
+        (plan, picking), operands, result.shape, call.length, finish, call.workers
+    )
+
+
+def leaders(call: Call, count: int) -> tuple[Array, Array]:
+    """The `count` largest elements of each slice and their indices, in order.
+
+    -inf for NaN and for hidden elements; calls as for `summary`.
+    """
+    shape = tuple(count if i in call.dims else size for i, size in enumerate(call.shape))
+    outer = tuple(size for i, size in enumerate(call.shape) if i not in call.dims)
+    values, places = np.empty((*outer, count)), np.empty((*outer, count), np.int64)
+    (along,) = call.dims
+    spread = [
+        np.broadcast_to(np.moveaxis(each[..., :1], -1, along), call.shape)
+        for each in (values, places)
+    ]
+    call, operands = _reading(call, spread[0])
+    operands = *operands, spread[1]
+    leading_plan(operands, Task(ops.LOGS, options_of(call), call.dims), count).run(
+        operands, call.workers
+    )
+    return np.moveaxis(values, -1, along).reshape(shape), np.moveaxis(places, -1, along)
+
+
+def _reading(call: Call, summary: Array) -> tuple[Call, tuple[Array, ...]]:
+    """A call that writes nothing but its summary, and its operands."""
+    work = kernel_dtype(call.dtype)
+    assert work is not None  # others are `_plain`
+    call = _temperature.with_usual(call)
+    stored = stored_of(call, work)
+    array = call.inputs[0]
+    if array.dtype != stored or not whole_elements(array):
+        target = empty_like(array, stored)
+        with np.errstate(all="ignore"):
+            np.copyto(target, array.astype(call.dtype, copy=False), casting="unsafe")
+        call = call._replace(inputs=(target,), dtype=stored)
+    return call, operands_of(call, stored, NOTHING[1].astype(stored), summary)

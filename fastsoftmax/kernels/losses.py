@@ -1,0 +1,49 @@
+"""One element of each slice of log-probabilities, made from the summary of the slice."""
+
+from __future__ import annotations
+
+import math
+
+from fastsoftmax._jit import kernel_of
+from fastsoftmax.kernels.elements import computed_like, fetch
+from fastsoftmax.kernels.memory import pointer
+from fastsoftmax.kernels.operands import OPERANDS
+from fastsoftmax.kernels.strides import SOURCE, SUMMARY, described, run_at, strides_of, zero
+
+
+def losses(
+    source, target, second, mask, temperature, summary_, places, geometry, scratch, first, last
+):
+    """Write -log softmax of one element of the slices `first` to `last` - 1.
+
+    In place of their log-sum-exp, in float64; `places` is which element, laid out as the
+    summary is.  Negative ones count as a loss of 0.
+    """
+    like = computed_like(pointer(source))
+    nothing = zero(like)
+    _, _, _, _, plane, batch, dims = described(geometry)
+    step, rank = strides_of(dims, SOURCE)[0], batch[0]
+    run = batch[1][rank - 1]
+    across = strides_of(batch, SOURCE)[rank - 1]
+    apart = strides_of(batch, SUMMARY)[rank - 1]
+    done = first
+    while done < last:
+        above = done // run
+        begin = done - above * run
+        count = min(run - begin, last - done)
+        x = run_at(pointer(source), above, begin, batch, SOURCE)
+        found = run_at(pointer(summary_), above, begin, batch, SUMMARY)
+        which = run_at(pointer(places), above, begin, batch, SUMMARY)
+        for i in range(count):
+            place = which[i * apart]
+            if place < 0:
+                found[i * apart] = 0.0
+                continue
+            element = fetch(x, i * across + place * step, nothing)
+            log_sum = found[i * apart]
+            loss = found[2 * plane + i * apart] - (element - found[plane + i * apart])
+            found[i * apart] = loss if math.isfinite(log_sum) else math.nan
+        done += count
+
+
+losses_kernel = kernel_of(losses, "losses", (*OPERANDS, "places"))
