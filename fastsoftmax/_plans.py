@@ -17,7 +17,7 @@ from fastsoftmax._jit import SCRATCH_UNIT, Kernel
 from fastsoftmax.kernels import columns, interleaved, narrow, short, strips, whole
 from fastsoftmax.kernels.leaders import leaders_kernel
 from fastsoftmax.kernels.losses import losses_kernel
-from fastsoftmax.kernels.operations import LOGS, RESULTS, SOFTMAX, Operation
+from fastsoftmax.kernels.operations import LOGS, RESULTS, SOFTMAX, SUMMARY_WANTED, Operation
 from fastsoftmax.kernels.outcomes import PARTS
 from fastsoftmax.kernels.packing import GROUP, tasks_in, tile_bytes
 from fastsoftmax.kernels.rows import rows, scratch_bytes
@@ -70,6 +70,11 @@ class Task(NamedTuple):
     def is_bare(self) -> bool:
         """Whether two operands are enough: no mask, temperature or summary."""
         return self.operation in {SOFTMAX, LOGS} and self.options == RESULTS
+
+    @property
+    def is_summary(self) -> bool:
+        """Whether all that is wanted is the summary, with no mask and no temperature."""
+        return self.operation is LOGS and self.options == SUMMARY_WANTED
 
     @property
     def touched(self) -> tuple[int, ...]:
@@ -153,8 +158,9 @@ class OnePass(Plan):
             self.kernel = columns.columns(task.operation, task.is_bare)
             self.width = _tile_width(geometry, self.item)
             tiles, pair = task.operation.inputs, _pair_width(geometry, self.item)
-            if task.is_bare and pair:
-                self.kernel, self.width, tiles = strips.strips(task.operation), pair, 2
+            if pair and (task.is_bare or task.is_summary):
+                self.kernel = strips.strips(task.operation, task.is_bare)
+                self.width, tiles = pair, 2
                 self.least = LEAST_CELLS
             per_run = tasks_in(run.size, self.width, dtype.itemsize)
             tile = tile_bytes(geometry.length, self.width, self.item)

@@ -104,5 +104,5 @@ def kernels_for(function: str, layout: str, dtype: np.dtype[Any]) -> list[Kernel
         "columns": columns.columns,
         "rows": whole.along,
     }
-    paired = [strips(operation)] if layout == "columns" and bare else []
+    paired = [strips(operation, bare)] if layout == "columns" and operation.inputs == 1 else []
     return [makers[layout](operation, bare), *paired, *besides]

@@ -1,8 +1,9 @@
-"""Columns of one block, with nothing besides: three cells at once.
+"""Columns of one block, with no mask or temperature: three cells at once.
 
 As in `sweep`, memory and arithmetic would wait for each other in turn.  So while the
 exponentials of a cell are taken in one tile, the results of the cell before leave the other
-one and the elements of the cell that follows take their places, row after row.
+one and the elements of the cell that follows take their places, row after row.  Where only
+summaries are wanted, nothing leaves.
 """
 
 from __future__ import annotations
@@ -10,23 +11,23 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from fastsoftmax._jit import device, kernel_of
+from fastsoftmax._jit import device
 from fastsoftmax.kernels import exponential
-from fastsoftmax.kernels.cells import note, notes_for
+from fastsoftmax.kernels.cells import degrees_of, note, notes_for, summarise
 from fastsoftmax.kernels.elements import computed_like, fetch, put, put_past_caches
 from fastsoftmax.kernels.exponential import exponent_of, window
 from fastsoftmax.kernels.memory import (
     advance,
     load_like,
-    pointer,
     store,
     stream_fence,
     workspace,
     workspace_double,
 )
-from fastsoftmax.kernels.operands import OPERANDS
+from fastsoftmax.kernels.operands import kernel_over
 from fastsoftmax.kernels.operations import (
     NEGATIVE_INFINITY,
+    SUMMARY_WANTED,
     Operation,
     begin,
     consume,
@@ -59,6 +60,9 @@ from fastsoftmax.kernels.tiles import fetch as ask_for
 from fastsoftmax.kernels.values import Value, formula
 from fastsoftmax.kernels.vectors import double, maximum, splat
 
+NOTHING, THROUGH_CACHES, PAST_CACHES = range(3)
+"""How results leave a tile."""
+
 
 @formula
 def _exchange(
@@ -68,7 +72,7 @@ def _exchange(
     places: Any,
     i: Value,
     memory: Any,
-    streaming: bool,
+    leaving: int,
 ) -> None:
     """Let the results of a strip leave the other tile, and elements take their places.
 
@@ -79,10 +83,11 @@ def _exchange(
     in_tile, in_x, in_out = places
     uppers, lowers, tops = memory
     group = lanes(other)
-    kept = load_like(other, in_tile + i, group)
-    coefficients = load_like(uppers, i, group), load_like(lowers, i, group)
-    found = result(operation, kept, None, coefficients, None)
-    (put_past_caches if streaming else put)(out, in_out + i, found)
+    if leaving != NOTHING:
+        kept = load_like(other, in_tile + i, group)
+        coefficients = load_like(uppers, i, group), load_like(lowers, i, group)
+        found = result(operation, kept, None, coefficients, None)
+        (put if leaving == THROUGH_CACHES else put_past_caches)(out, in_out + i, found)
     elements = fetch(x, in_x + i, group)
     ask_for(ahead, in_x + i)
     store(other, in_tile + i, elements)
@@ -101,7 +106,7 @@ def _sum_lane(
     steps: Any,
     state: Any,
     memory: Any,
-    streaming: Any,
+    leaving: Any,
 ) -> Any:
     """``(sums, state)``: `tiles.sum_lane`, with an `_exchange` for each row.
 
@@ -121,10 +126,12 @@ def _sum_lane(
         prepared = prepare(operation, x, top, numbers, frame, None)
         leave(operation, tile, j * pitch, kept)
         places = in_tile, in_x, in_out
-        if streaming:
-            _exchange(operation, other, ends, places, i, memory, True)
+        if leaving == NOTHING:
+            _exchange(operation, other, ends, places, i, memory, NOTHING)
+        elif leaving == THROUGH_CACHES:
+            _exchange(operation, other, ends, places, i, memory, THROUGH_CACHES)
         else:
-            _exchange(operation, other, ends, places, i, memory, False)
+            _exchange(operation, other, ends, places, i, memory, PAST_CACHES)
         i += strip
         if i == steps[3]:
             i = 0
@@ -145,7 +152,7 @@ def _reduce_strip(
     steps: Any,
     state: Any,
     memory: Any,
-    streaming: Any,
+    leaving: Any,
 ) -> Any:
     """`tiles.reduce_strip` with exchanges; returns the state of the slices and of these."""
     k = exponent_of(top, numbers, None)
@@ -153,7 +160,7 @@ def _reduce_strip(
     if length <= SINGLE:
         span = 0, length, 1
         sums, state = _sum_lane(
-            operation, tile, pitch, span, scope, other, ends, steps, state, memory, streaming
+            operation, tile, pitch, span, scope, other, ends, steps, state, memory, leaving
         )
         high, low, ties = parts(totals(operation, sums, True))
     else:
@@ -161,7 +168,7 @@ def _reduce_strip(
         for lane in range(count):
             span = lane, length, count
             sums, state = _sum_lane(
-                operation, tile, pitch, span, scope, other, ends, steps, state, memory, streaming
+                operation, tile, pitch, span, scope, other, ends, steps, state, memory, leaving
             )
             store_totals(kept, lane, totals(operation, sums, False))
         high, low, ties = fold_lanes(operation, kept, tile)
@@ -192,16 +199,16 @@ def _empty(
         unpack(operation, tiles, pitch, notes, out, step, length, low, high, streaming)
 
 
-def _strips(operation: Operation) -> Any:
-    def strips(source, target, geometry, scratch, first, last):
+def _strips(operation: Operation, writes: bool) -> Any:
+    @device
+    def strips(bases, options, geometry, scratch, first, last):
         """All steps for the groups of slices `first` to `last` - 1, of one block each.
 
         Groups as in `columns`.
         """
-        bases = pointer(source), pointer(target)
         like = computed_like(bases[0])
         numbers = exponential.numbers(like)
-        length, streaming, width, _, _, axes, dims = described(geometry)
+        length, streaming, width, _, plane, axes, dims = described(geometry)
         tile, pitch = tile_in(scratch, like, width)
         other = tile_after(tile, pitch, length, 2)
         tops, tops_below = workspace(like, GROUP_BYTES), workspace(like, GROUP_BYTES)
@@ -210,7 +217,8 @@ def _strips(operation: Operation) -> Any:
             notes_for(operation, like, GROUP_BYTES),
         )
         step_in, step_out = strides_of(dims, SOURCE)[0], strides_of(dims, TARGET)[0]
-        grid = grid_of(axes, width, bases[TARGET], step_out, streaming)
+        grid = grid_of(axes, width, bases[TARGET], step_out, streaming and writes)
+        leaving = PAST_CACHES if grid[4] else THROUGH_CACHES if writes else NOTHING
         group, strip = lanes(like), lane_count(like)
         steps, scope = (pitch, step_in, step_out, width), (numbers, None)
         short = length <= SINGLE
@@ -225,13 +233,15 @@ def _strips(operation: Operation) -> Any:
             x = run_at(bases[SOURCE], below[0], below[1], axes, SOURCE)
             ahead = run_at(bases[SOURCE], later[0], later[1], axes, SOURCE)
             out = run_at(bases[TARGET], above[0], above[1], axes, TARGET)
-            all_whole = _is_whole(above, width) and _is_whole(below, width) and cell[3] == width
-            together = all_whole and first < task < last - 1
+            # What a cell does beside the others, every strip of it does.
+            together = cell[3] == width and _is_whole(below, width) and task < last - 1
+            if writes:
+                together = together and _is_whole(above, width) and task > first
             if together:
                 for i in range(0, width, strip):
                     store(tops_below, i, splat(NEGATIVE_INFINITY, group))
             else:
-                if task > first:
+                if task > first and writes:
                     _empty(
                         operation,
                         other,
@@ -262,25 +272,32 @@ def _strips(operation: Operation) -> Any:
                         steps,
                         state,
                         memory,
-                        grid[4],
+                        leaving,
                     )
                 else:
                     columns, nowhere = (column, column), (column, pitch)
                     found = reduce_strip(
                         operation, columns, pitch, length, settled, scope, short, nowhere
                     )
-                note(notes, i, strip_coefficients(operation, found, top, like, scope, short), None)
+                if writes:
+                    known = strip_coefficients(operation, found, top, like, scope, short)
+                    note(notes, i, known, None)
+                if options & SUMMARY_WANTED != 0:
+                    degrees = degrees_of(operation, bases, cell, i, axes, like)
+                    setting = axes, plane, degrees, like
+                    summarise(operation, found, top, bases, cell, i, scope, setting)
             above, cell = cell, below
             tile, other = other, tile
             tops, tops_below = tops_below, tops
             notes, notes_above = notes_above, notes
-        out = run_at(bases[TARGET], above[0], above[1], axes, TARGET)
-        rows = step_out, length
-        _empty(operation, other, pitch, notes_above, out, rows, above, grid[4])
-        if streaming:
-            stream_fence(bases[TARGET])
+        if writes:
+            out = run_at(bases[TARGET], above[0], above[1], axes, TARGET)
+            rows = step_out, length
+            _empty(operation, other, pitch, notes_above, out, rows, above, grid[4])
+            if streaming:
+                stream_fence(bases[TARGET])
 
-    return kernel_of(strips, f"strips-{operation.name}", OPERANDS[:2])
+    return kernel_over(strips, f"strips-{operation.name}", bare=writes)
 
 
 strips = functools.cache(_strips)
