@@ -11,7 +11,7 @@ from halves import HALVES
 from reference import slices_of
 from relatives import RELATIVES, Relative, name_of
 
-from fastsoftmax import explain, log_softmax, softmax
+from fastsoftmax import explain, log_softmax, logsumexp, softmax
 
 Array = np.ndarray[Any, Any]
 
@@ -103,8 +103,19 @@ def test_columns_of_any_width(function: Any, dtype: Any, length: int, width: int
     assert np.array_equal(function(own, 1, out=own, workers=1), wanted)
 
 
+@pytest.mark.parametrize("width", [1, 31, 33, 96, 129, 700])
+@pytest.mark.parametrize("length", [2, 21, 64, 65, 1000])
+def test_columns_of_any_width_that_are_summed(dtype: Any, length: int, width: int) -> None:
+    x = logits((3, length, width), dtype, 4.0).copy()
+    x[1, :, :: width // 3 + 1] *= 1e30 if dtype == np.float32 else 1e300
+    wanted = logsumexp(np.moveaxis(x, 1, 2).copy(), 2, workers=1)
+    for workers in (1, 2):
+        assert np.array_equal(logsumexp(x, 1, workers=workers), wanted)
+        assert np.array_equal(logsumexp(x[::-1], 1, workers=workers), wanted[::-1])
+
+
 @pytest.mark.parametrize("count", [*range(1, 10), 16, 17])
-@pytest.mark.parametrize("length", [65, 96, 500, 2000])
+@pytest.mark.parametrize("length", [65, 96, 97, 500, 2000, 4096, 4097, 4128, 4129, 8200])
 def test_batches_of_rows(dtype: Any, count: int, length: int) -> None:
     x = logits((count, length), dtype, 4.0)
     wanted = np.stack([softmax(row, 0, workers=1) for row in x])
