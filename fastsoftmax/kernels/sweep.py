@@ -44,17 +44,6 @@ from fastsoftmax.kernels.vectors import fma, keep_first, maximum, splat
 
 
 @formula
-def add_first(sums: Any, x: Value, j: Any, count: Any, numbers: Any, frame: Any, terms: Any) -> Any:
-    """`sums` with the `count` elements (less than a group) from `j` on."""
-    group = load_first(x, j, lanes(x), count, 0.0)
-    parts = term(reduce_argument(group, numbers, frame), numbers)
-    # A missing element is a term of nothing in all its parts: it leaves the sums alone.
-    whole, rest, scale = (keep_first(part, count, 0.0) for part in parts)
-    store(terms, j, rounded((whole, rest, scale)))
-    return add(sums, (whole, rest, scale))
-
-
-@formula
 def _add_argument(argument: Any, sums: Any, terms: Value, j: Any, count: Any, numbers: Any) -> Any:
     """`sums` with the group at `j`, or its first `count` elements (None: all)."""
     parts = term(argument, numbers)
@@ -66,25 +55,18 @@ def _add_argument(argument: Any, sums: Any, terms: Value, j: Any, count: Any, nu
 
 
 @device
-def _finish_exponentials(
-    x: Any, frame: Any, terms: Any, first: Any, length: Any, sums: Any, numbers: Any
-) -> Any:
-    """Write the terms from group `first` on; returns `sums` with them."""
-    group, count = lanes(x), lane_count(x)
-    whole = length - length % count
-    for j in range(first, whole, count):
-        parts = term(reduce_argument(load_like(x, j, group), numbers, frame), numbers)
-        store(terms, j, rounded(parts))
-        sums = add(sums, parts)
-    if whole < length:
-        sums = add_first(sums, x, whole, length - whole, numbers, frame, terms)
-    return sums
-
-
-@device
 def exponentials(x: Any, frame: Any, terms: Any, length: Any, numbers: Any) -> Any:
     """Write the terms of a block; returns the parts of their total."""
-    sums = _finish_exponentials(x, frame, terms, 0, length, start(lanes(x)), numbers)
+    group, count = lanes(x), lane_count(x)
+    whole = length - length % count
+    sums = start(group)
+    for j in range(0, whole, count):
+        argument = reduce_argument(load_like(x, j, group), numbers, frame)
+        sums = _add_argument(argument, sums, terms, j, None, numbers)
+    if whole < length:
+        here = load_first(x, whole, group, length - whole, 0.0)
+        argument = reduce_argument(here, numbers, frame)
+        sums = _add_argument(argument, sums, terms, whole, length - whole, numbers)
     return folded(sums)
 
 
