@@ -138,7 +138,8 @@ def shortcut(call: Call, result: Array) -> Way | None:
         return None
     if call.out is not None and result is not call.out:
         return None
-    if not _converts(call.dtype) or stored_of(call, call.dtype) != call.dtype:
+    work = kernel_dtype(call.dtype)
+    if work is None or not _converts(call.dtype) or stored_of(call, work) != call.dtype:
         return None
     if array.dtype != call.dtype and _casts_alike(call, result):
         way = _way_of(call._replace(inputs=(result,)), result)

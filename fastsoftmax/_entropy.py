@@ -87,6 +87,8 @@ def _smoothing_of(given: Any) -> float:
 
 def _ignored_of(given: Any) -> int:
     try:
+        if isinstance(given, bool | np.bool_):
+            raise TypeError
         return operator.index(given)
     except TypeError:
         raise TypeError(f"ignore_index={given!r}; it must be an int") from None
@@ -183,7 +185,9 @@ def _of_all_classes(call: Call, along: int, top: Array, log: Array, weights: Arr
         for first in range(0, array.shape[-2], step):
             part = (*place, slice(first, first + step))
             distance = _as_wide(array[part], call.dtype) - top[part]
-            result[part] = ((log[part] - distance) * scale).sum(axis=-1)
+            # NumPy's order of summation depends on how memory is laid out.
+            losses = np.ascontiguousarray((log[part] - distance) * scale)
+            result[part] = losses.sum(axis=-1)
     return result.reshape(call.shape[:along] + call.shape[along + 1 :])
 
 

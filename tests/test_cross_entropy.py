@@ -232,6 +232,23 @@ def test_strides(dtype: Any, order: Any) -> None:
                 assert np.array_equal(cross_entropy(given, y, dim, reduction="none"), wanted)
 
 
+@pytest.mark.parametrize("classes", [6, 8, 64, 1000])
+def test_smoothed_losses_have_the_same_bits_in_every_layout(dtype: Any, classes: int) -> None:
+    x = logits((30, classes), dtype, 3.0)
+    y = targets(x, 1)
+    more: Any = {"label_smoothing": 0.3, "reduction": "none"}
+    wanted = cross_entropy(x, y, **more)
+    wide = np.repeat(x, 2, axis=1)[:, ::2]
+    for given in (np.asfortranarray(x), wide, x[::-1].copy()[::-1]):
+        assert np.array_equal(cross_entropy(given, y, **more), wanted)
+    assert np.array_equal(cross_entropy(x.T, y, 0, **more), wanted)
+    assert np.array_equal(cross_entropy(x.T.copy(), y, 0, **more), wanted)
+    cube = np.ascontiguousarray(x.reshape(5, 6, classes).transpose(0, 2, 1))
+    assert np.array_equal(cross_entropy(cube, y.reshape(5, 6), 1, **more).ravel(), wanted)
+    alone = [cross_entropy(row, int(target), 0, **more) for row, target in zip(x, y, strict=True)]
+    assert np.array_equal(alone, wanted)
+
+
 # --- Second calls, which may take a shorter way -------------------------------------------
 
 
@@ -310,6 +327,7 @@ def test_targets_are_checked_before_anything_is_computed(monkeypatch: pytest.Mon
         ({"label_smoothing": None}, TypeError, "label_smoothing"),
         ({"ignore_index": "1"}, TypeError, "ignore_index"),
         ({"ignore_index": None}, TypeError, "ignore_index"),
+        ({"ignore_index": True}, TypeError, "ignore_index"),
         ({"ignore_index": 1.5}, TypeError, "ignore_index"),
         ({"reduction": "median"}, ValueError, "reduction"),
         ({"reduction": None}, ValueError, "reduction"),

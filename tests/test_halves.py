@@ -266,6 +266,21 @@ def test_masks_and_temperatures(half: Any) -> None:
             assert_right(SOFTMAX, (placed,), layout.dim, length, temperature=heat)
 
 
+@EACH
+@HALF
+def test_one_temperature_for_all(relative: Relative, half: Any) -> None:
+    if not relative.tempered:
+        return
+    for length in (10, 100):
+        inputs = relative.given_rows(logits((38, length), half, 4.0))
+        for temperature in (2.0, 0.5, 3, np.float32(7)):
+            for _ in range(2):
+                assert_right(relative, inputs, 1, length, temperature=temperature)
+            alike = np.full((38, 1), float(temperature))
+            got = relative.call(*inputs, 1, temperature=temperature)
+            assert np.array_equal(got, relative.call(*inputs, 1, temperature=alike))
+
+
 @HALF
 def test_empty_and_scalar(half: Any) -> None:
     assert softmax(np.zeros((0, 3), half), 1).dtype == half

@@ -160,6 +160,23 @@ def test_a_temperature_near_0_leaves_the_largest(dtype: Any) -> None:
     assert np.array_equal(softmax(x, 1, temperature=1e-30), wanted)
 
 
+@pytest.mark.parametrize("relative", [SOFTMAX, SOFTMIN, LOG_SOFTMAX], ids=name_of)
+@pytest.mark.parametrize("length", [3, 70, 5000])
+def test_a_slice_that_is_nan_is_so_with_a_temperature(
+    relative: Relative, dtype: Any, length: int
+) -> None:
+    rows = logits((7, length), dtype, 3.0).copy()
+    rows[0, :2], rows[1, :2], rows[2, -2:], rows[3, 1] = (NAN, -INF), (INF, -INF), (-INF, NAN), INF
+    rows[4], rows[5, 0] = -INF, -INF
+    x = rows if relative is not SOFTMIN else -rows
+    wanted = np.isnan(relative.call(x, 1))
+    assert wanted.all(axis=1).tolist() == [True] * 5 + [False] * 2
+    for temperature in (2.0, 0.3, np.full((7, 1), 2.0), 1e30):
+        assert np.array_equal(np.isnan(relative.call(x, 1, temperature=temperature)), wanted)
+        turned = relative.call(x.T.copy(), 0, temperature=np.transpose(temperature))
+        assert np.array_equal(np.isnan(turned), wanted.T)
+
+
 @EACH
 def test_special_elements_stay_what_they_are(relative: Relative, dtype: Any) -> None:
     if relative.inputs == 2:

@@ -342,8 +342,9 @@ def result(operation: Operation, x: Value, g: Any, coefficients: Any, cool: Any)
         if cool is None:
             return distance - second
         found = fma(distance, cool[0], fma(distance, cool[1], -second))
-        nothing = splat(NEGATIVE_INFINITY, distance)
-        return choose(equal(distance, nothing), nothing, found)
+        # Infinity times the low part may be NaN; the log is, where all of the slice is to be.
+        lowest = equal(distance, splat(NEGATIVE_INFINITY, distance))
+        return choose(lowest, distance - second, found)
     if operation in BACKWARDS:
         # Two roundings, of the difference and of the result: at most 4 ULP of the larger term.
         difference = g - first
