@@ -87,7 +87,8 @@ def _copy_cast(target: Array, array: Array) -> None:
 def _shortest(plan: OnePass, operands: tuple[Array, ...]) -> Way:
     kernel = _launch.ready(plan.kernel, plan.dtype, False)
     table, tasks, target = plan.table, plan.tasks, operands[TARGET]
-    shape, dtype, flat, empty = target.shape, target.dtype, target.flags.c_contiguous, np.empty
+    shape, dtype, empty = target.shape, target.dtype, np.empty
+    flat = target.strides == empty(shape, dtype).strides  # axes of size 1 as well
 
     def way(array: Array, out: Array | None = None, *_: None) -> Array:
         if out is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -195,3 +196,27 @@ def test_the_gradient_may_be_written_over_either_input(dtype: Any) -> None:
             both = grad.copy()
             alone = relative.call(both, both, 1)
             assert np.array_equal(relative.call(both, both, 1, out=both), alone)
+
+
+@EACH
+@pytest.mark.parametrize("shape", [(5, 1, 2, 1), (1, 3), (3, 1), (1, 70, 1), (2, 1, 3), (1, 1)])
+@pytest.mark.parametrize("repeated", [False, True])
+def test_sizes_of_1_keep_their_strides(
+    relative: Relative, dtype: Any, shape: Any, repeated: bool
+) -> None:
+    rows = relative.given_rows(logits((1, int(np.prod(shape))), dtype, 3.0))
+    for order in itertools.permutations(range(len(shape))):
+        for step in (1, 2, -2):
+            steps = (slice(None, None, step),) * len(shape)
+            wide = tuple(size * abs(step) for size in shape)
+            turned = []
+            for each in rows:
+                x = np.resize(each, wide).transpose(order).copy()
+                x = x.transpose(np.argsort(order))[steps]
+                turned.append(np.broadcast_to(x[:1], x.shape) if repeated else x)
+            for dim in (0, -1, None, (0, 1), tuple(reversed(range(len(shape))))):
+                first = relative.call(*turned, dim)
+                second = relative.call(*turned, dim)
+                assert np.array_equal(first, second, equal_nan=True)
+                assert np.shape(first) == np.shape(second)
+                assert first.strides == second.strides
