@@ -36,9 +36,7 @@ def elementwise(key: Any, name: str, arguments: tuple[Any, ...]) -> Array:
 def _computed(key: Any, call: Call, mask: Array | None) -> Array:
     result = _compute.elementwise(call)
     if key is not None:
-        way = _compute.shortcut(call, result)
-        if way is not None:
-            remember(key, way)
+        remember(key, _compute.shortcut(call, result))
     return _masked(result, mask)
 
 
@@ -47,7 +45,7 @@ def softmax_and_lse(key: Any, arguments: tuple[Any, ...]) -> tuple[Array, Array]
     call, mask = forward("softmax", *arguments)
     # First of all, as `out` may be the input.
     raw = call._replace(operation=ops.LOGS, out=None, temperature=None)
-    shape = tuple(size for i, size in enumerate(call.shape) if i not in call.dims)
+    shape = call.outer
     lse = _log_sum_exp(raw).reshape(shape)
     result = _compute.elementwise(call)
     if key is not None:
@@ -75,18 +73,12 @@ def logsumexp(
     """log(sum(exp(input)))."""
     keep = _arguments.keepdim_of(keepdim, keepdims)
     call, mask = forward("logsumexp", input, dim, dtype, axis, None, where, 1.0, workers)
-    shape = (
-        call.kept
-        if keep
-        else tuple(size for i, size in enumerate(call.shape) if i not in call.dims)
-    )
+    shape = call.kept if keep else call.outer
     if out is not None:
         _arguments.check_out(out, shape, call.dtype)
     result = _log_sum_exp(call).reshape(shape)
     if key is not None:
-        way = _summaries.summary_shortcut(call, shape)
-        if way is not None:
-            remember(key, way)
+        remember(key, _summaries.summary_shortcut(call, shape))
     if out is not None:
         with np.errstate(all="ignore"):
             np.copyto(out, result, casting="same_kind")

@@ -59,6 +59,11 @@ class Call(NamedTuple):
         return tuple(1 if i in self.dims else size for i, size in enumerate(self.shape))
 
     @property
+    def outer(self) -> tuple[int, ...]:
+        """The shape without the dims of the slices."""
+        return tuple(size for i, size in enumerate(self.shape) if i not in self.dims)
+
+    @property
     def length(self) -> int:
         """Elements of a slice."""
         return math.prod(self.shape[dim] for dim in self.dims)

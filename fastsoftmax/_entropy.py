@@ -71,9 +71,7 @@ def cross_entropy(
         def finish(losses: Array) -> Any:
             return _reduced(losses.reshape(shape), float(losses.size), reduction, dtype)
 
-        way = _summaries.losses_shortcut(call, classes, finish)
-        if way is not None:
-            remember(key, way)
+        remember(key, _summaries.losses_shortcut(call, classes, finish))
     return _reduced(losses, count, reduction, call.dtype)
 
 
@@ -117,7 +115,7 @@ def _classes_of(targets: Array, call: Call, along: int, ignore_index: Any) -> tu
     """The class of each slice, 0 for those that do not count, and which do."""
     if targets.dtype.kind not in "iu" and targets.size:
         raise TypeError(f"target has the dtype {targets.dtype}; it must be integer or floating")
-    shape = call.shape[:along] + call.shape[along + 1 :]
+    shape = call.outer
     if targets.shape != shape:
         raise ValueError(
             f"target has the shape {targets.shape}; it must have {shape}, that of input "
@@ -188,7 +186,7 @@ def _of_all_classes(call: Call, along: int, top: Array, log: Array, weights: Arr
             # NumPy's order of summation depends on how memory is laid out.
             losses = np.ascontiguousarray((log[part] - distance) * scale)
             result[part] = losses.sum(axis=-1)
-    return result.reshape(call.shape[:along] + call.shape[along + 1 :])
+    return result.reshape(call.outer)
 
 
 def _of_probabilities(

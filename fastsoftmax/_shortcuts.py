@@ -95,8 +95,10 @@ def _is_free(out: Any, input: Any) -> bool:
     return out.flags.writeable and (out is input or not np.may_share_memory(out, input))
 
 
-def remember(key: Any, way: Way) -> None:
-    """Keep the way of a call."""
+def remember(key: Any, way: Way | None) -> None:
+    """Keep the way of a call, if there is one."""
+    if way is None:
+        return
     if len(ways) >= _MOST_WAYS:
         ways.clear()
     ways[key] = way

@@ -18,7 +18,7 @@ from fastsoftmax._compute import (
 from fastsoftmax._dtypes import kernel_dtype
 from fastsoftmax._layout import leading_plan, picking_plan, plan_for
 from fastsoftmax._memory import empty_like
-from fastsoftmax._plans import NOTHING, Plan, Task
+from fastsoftmax._plans import NOTHING, Task
 from fastsoftmax.kernels import operations as ops
 from fastsoftmax.kernels.outcomes import SUMMARY_PARTS
 
@@ -36,9 +36,7 @@ def summary(call: Call) -> Array:
 
     See `outcomes.summary`; inputs are not empty, and of a dtype that kernels compute.
     """
-    result = np.empty((SUMMARY_PARTS, *call.kept))
-    call, operands = _reading(call, np.broadcast_to(result[0, ...], call.shape))
-    task = Task(operation_of(call), options_of(call) | ops.SUMMARY_WANTED, call.dims)
+    result, operands, task = _summing(call)
     plan_for(operands, task).run(operands, call.workers)
     return result
 
@@ -50,35 +48,21 @@ def summary_shortcut(call: Call, shape: tuple[int, ...]) -> Way | None:
         return None
     if call.where is not None and call.where.shape != call.shape:
         return None
-    result = np.empty((SUMMARY_PARTS, *call.kept))
-    call, operands = _reading(call, np.broadcast_to(result[0, ...], call.shape))
-    plan = plan_for(
-        operands, Task(operation_of(call), options_of(call) | ops.SUMMARY_WANTED, call.dims)
-    )
+    result, operands, task = _summing(call)
+    plan = plan_for(operands, task)
     return _ways.of_summaries(plan, operands, result, shape, call.dtype, call.workers)
 
 
 def losses(call: Call, places: Array) -> Array:
     """`summary`, with -log softmax at one element of each slice in place of log-sum-exp.
 
-    `places` are int64, contiguous and one for each slice; a negative one is a loss of 0.
+    `places` are int64, contiguous and one for each slice.
     """
-    result = np.empty((SUMMARY_PARTS, *call.kept))
-    plan, picking, operands = _losses_plans(call, result, places)
-    plan.run(operands[:-1], call.workers)
-    picking.run(operands, call.workers)
+    result, operands, task = _summing(call)
+    plan_for(operands, task).run(operands, call.workers)
+    operands = *operands, _spread(call, places)
+    picking_plan(operands, task).run(operands, call.workers)
     return result
-
-
-def _losses_plans(call: Call, result: Array, places: Array) -> tuple[Plan, Plan, tuple[Array, ...]]:
-    """The plans for summaries and for losses, and the operands of the latter."""
-    spread = [
-        np.broadcast_to(each, call.shape) for each in (result[0, ...], places.reshape(call.kept))
-    ]
-    call, operands = _reading(call, spread[0])
-    task = Task(call.operation, options_of(call) | ops.SUMMARY_WANTED, call.dims)
-    operands = *operands, spread[1]
-    return plan_for(operands[:-1], task), picking_plan(operands, task), operands
 
 
 def losses_shortcut(call: Call, places: Array, finish: Callable[[Array], Any]) -> Way | None:
@@ -88,13 +72,29 @@ def losses_shortcut(call: Call, places: Array, finish: Callable[[Array], Any]) -
     """
     if not stands_as_computed(call, call.inputs[0]):
         return None
-    result = np.empty((SUMMARY_PARTS, *call.kept))
-    plan, picking, operands = _losses_plans(call, result, places)
+    result, operands, task = _summing(call)
+    plan = plan_for(operands, task)
     if plan.corner is not None:
         return None
-    return _ways.of_losses(
-        (plan, picking), operands, result.shape, call.length, finish, call.workers
+    operands = *operands, _spread(call, places)
+    plans = plan, picking_plan(operands, task)
+    return _ways.of_losses(plans, operands, result.shape, call.length, finish, call.workers)
+
+
+def _summing(call: Call) -> tuple[Array, tuple[Array, ...], Task]:
+    """Memory for the summary of a call, and what kernels need to write it."""
+    result = np.empty((SUMMARY_PARTS, *call.kept))
+    call, operands = _reading(call, _spread(call, result[0, ...]))
+    return (
+        result,
+        operands,
+        Task(operation_of(call), options_of(call) | ops.SUMMARY_WANTED, call.dims),
     )
+
+
+def _spread(call: Call, each: Array) -> Array:
+    """Numbers of the slices, as an operand of the shape of the input."""
+    return np.broadcast_to(each.reshape(call.kept), call.shape)
 
 
 def leaders(call: Call, count: int) -> tuple[Array, Array]:
@@ -103,8 +103,8 @@ def leaders(call: Call, count: int) -> tuple[Array, Array]:
     -inf for NaN and for hidden elements; calls as for `summary`.
     """
     shape = tuple(count if i in call.dims else size for i, size in enumerate(call.shape))
-    outer = tuple(size for i, size in enumerate(call.shape) if i not in call.dims)
-    values, places = np.empty((*outer, count)), np.empty((*outer, count), np.int64)
+    values = np.empty((*call.outer, count))
+    places = np.empty(values.shape, np.int64)
     (along,) = call.dims
     spread = [
         np.broadcast_to(np.moveaxis(each[..., :1], -1, along), call.shape)

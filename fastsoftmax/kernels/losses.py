@@ -17,7 +17,7 @@ def losses(
     """Write -log softmax of one element of the slices `first` to `last` - 1.
 
     In place of their log-sum-exp, in float64; `places` is which element, laid out as the
-    summary is.  Negative ones count as a loss of 0.
+    summary is.
     """
     like = computed_like(pointer(source))
     nothing = zero(like)
@@ -35,11 +35,7 @@ def losses(
         found = run_at(pointer(summary_), above, begin, batch, SUMMARY)
         which = run_at(pointer(places), above, begin, batch, SUMMARY)
         for i in range(count):
-            place = which[i * apart]
-            if place < 0:
-                found[i * apart] = 0.0
-                continue
-            element = fetch(x, i * across + place * step, nothing)
+            element = fetch(x, i * across + which[i * apart] * step, nothing)
             log_sum = found[i * apart]
             loss = found[2 * plane + i * apart] - (element - found[plane + i * apart])
             found[i * apart] = loss if math.isfinite(log_sum) else math.nan
