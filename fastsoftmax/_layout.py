@@ -1,7 +1,8 @@
 """From the arrays of a call to the kernels that fit them, and their arguments.
 
 =========  ====================================================================
-narrow     slices of at most `SINGLE` elements
+classes    plain softmax and its logarithm of very short slices, one after the other
+narrow     other slices of at most `SINGLE` elements
 rows       longer ones, elements side by side (others are gathered block by block);
            `along` for whatever is not plain softmax
 columns    slices side by side: memory is contiguous across them
@@ -22,6 +23,7 @@ import numpy as np
 from fastsoftmax._cpu import CPUS
 from fastsoftmax._geometry import geometry
 from fastsoftmax._plans import Leading, OnePass, Picking, Split
+from fastsoftmax.kernels.classes import LEAST_CLASSES, MOST_CLASSES
 from fastsoftmax.kernels.operations import MASKED, SOFTMAX
 from fastsoftmax.kernels.rows import MOST_BLOCKS
 from fastsoftmax.kernels.strides import SOURCE
@@ -58,12 +60,24 @@ def _plan(geometry: Geometry, dtype: np.dtype[Any], task: Task, plane: int) -> P
         return Split(geometry, dtype, task, plane, "interleaved")
     if across:
         return Split(geometry, dtype, task, plane, "across")
+    few = LEAST_CLASSES <= geometry.length <= MOST_CLASSES
+    if few and task.is_bare and is_packed(geometry):
+        return OnePass("classes", geometry, dtype, task, plane)
     if geometry.length <= SINGLE:
         return OnePass("narrow", geometry, dtype, task, plane)
     if blocks == 1 or (blocks <= MOST_BLOCKS and geometry.slices >= 4 * CPUS):
         plain = task.is_bare and task.operation is SOFTMAX and dtype.kind == "f"
         return OnePass("rows" if plain else "along", geometry, dtype, task, plane)
     return Split(geometry, dtype, task, plane, "along")
+
+
+def is_packed(geometry: Geometry) -> bool:
+    """Whether slices lie along memory, one after the other, in input and result."""
+    if len(geometry.batch) > 1 or len(geometry.inner) > 1:
+        return False
+    inner, run = geometry.inner[0].strides, geometry.batch[0]
+    apart = run.strides[:2] == (geometry.length, geometry.length)
+    return inner[:2] == (1, 1) and (run.size == 1 or apart)
 
 
 def is_dense(geometry: Geometry, task: Task) -> bool:

@@ -15,6 +15,7 @@ from fastsoftmax import _launch
 from fastsoftmax._cpu import LAST_LEVEL_BYTES, SECOND_LEVEL_BYTES
 from fastsoftmax._jit import SCRATCH_UNIT, Kernel
 from fastsoftmax.kernels import columns, interleaved, narrow, short, strips, whole
+from fastsoftmax.kernels.classes import of_classes
 from fastsoftmax.kernels.leaders import leaders_kernel
 from fastsoftmax.kernels.losses import losses_kernel
 from fastsoftmax.kernels.operations import LOGS, RESULTS, SOFTMAX, SUMMARY_WANTED, Operation
@@ -44,6 +45,7 @@ PAGE_BYTES = 4096
 # Nanoseconds an element takes on one thread, roughly, in float32 and float64: what launching
 # threads is weighed against.  Measured by `python -m benchmarks thresholds`.
 COST = {
+    "classes": {4: 0.3, 8: 0.6},
     "narrow": {4: 0.4, 8: 0.8},
     "rows": {4: 0.2, 8: 0.45},
     "along": {4: 0.35, 8: 0.8},
@@ -174,6 +176,9 @@ class OnePass(Plan):
         elif kind == "along":
             self.kernel = whole.along(task.operation, task.is_bare)
             self.scratch = _rounded(-(-geometry.length // block_of(self.item)) * PARTS * 8)
+        elif kind == "classes":
+            self.kernel = of_classes(task.operation, geometry.length)
+            per_run = -(-run.size // lanes_of(self.item))
         else:
             self.kernel = narrow.narrow(task.operation, task.is_bare)
             per_run = -(-run.size // lanes_of(self.item))

@@ -60,7 +60,7 @@ def explain(
     >>> import numpy as np
     >>> from fastsoftmax import explain
     >>> explain(np.zeros((100, 10), np.float32), dim=1).kernel
-    'narrow'
+    'classes'
     """
     from fastsoftmax import _explain
 
@@ -73,6 +73,7 @@ def warmup(
     *,
     dtypes: Sequence[DTypeLike] = ("float32", "float64"),
     layouts: Sequence[str] = ("rows", "narrow", "columns", "split"),
+    classes: Sequence[int] = (2, 3, 10),
     parallel: bool = True,
     progress: Callable[[int, int, str], object] | None = None,
 ) -> int:
@@ -87,6 +88,10 @@ def warmup(
     layouts : sequence of str, optional
         Of "rows" (long slices along memory), "narrow" (short ones), "columns" (slices across
         memory) and "split" (long slices that threads share).
+    classes : sequence of int, optional
+        Lengths, from 2 to 32, of short slices one after the other in memory, as classifiers'
+        scores are: `softmax` and `log_softmax` have a kernel for each, which belongs to the
+        layout "narrow".
     parallel : bool, optional
         Compile the builds for several threads, too.
     progress : callable, optional
@@ -100,7 +105,7 @@ def warmup(
     Raises
     ------
     ValueError
-        A function, dtype or layout that there is not.
+        A function, dtype, layout or number of classes that there is not.
 
     See Also
     --------
@@ -108,14 +113,14 @@ def warmup(
 
     Notes
     -----
-    A build takes one to five seconds, and a fraction of one if it is cached.
+    A build takes half a second to five seconds, and a fraction of that if it is cached.
 
     Examples
     --------
     >>> from fastsoftmax import warmup
-    >>> warmup(dtypes=["float32"], layouts=["narrow"], parallel=False)
-    1
+    >>> warmup(dtypes=["float32"], layouts=["narrow"], classes=[10], parallel=False)
+    2
     """
     from fastsoftmax import _warmup
 
-    return _warmup.warmup(functions, dtypes, layouts, parallel, progress)
+    return _warmup.warmup(functions, dtypes, layouts, classes, parallel, progress)

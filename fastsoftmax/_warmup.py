@@ -12,6 +12,7 @@ from fastsoftmax._compute import storage
 from fastsoftmax._plans import STEPS
 from fastsoftmax.kernels import columns, narrow, whole
 from fastsoftmax.kernels import operations as ops
+from fastsoftmax.kernels.classes import LEAST_CLASSES, MOST_CLASSES, of_classes
 from fastsoftmax.kernels.leaders import leaders_kernel
 from fastsoftmax.kernels.losses import losses_kernel
 from fastsoftmax.kernels.rows import rows
@@ -41,6 +42,7 @@ def warmup(
     functions: Sequence[str],
     dtypes: Sequence[Any],
     layouts: Sequence[str],
+    classes: Sequence[int],
     parallel: bool,
     progress: Any,
 ) -> int:
@@ -49,13 +51,19 @@ def warmup(
     dtypes = dtypes if isinstance(dtypes, list | tuple | set) else [dtypes]
     _check("functions", functions, tuple(OPERATIONS))
     _check("layouts", layouts, LAYOUTS)
+    for count in classes:
+        if not isinstance(count, int) or not LEAST_CLASSES <= count <= MOST_CLASSES:
+            raise ValueError(
+                f"classes has {count!r}; "
+                f"they are whole numbers from {LEAST_CLASSES} to {MOST_CLASSES}"
+            )
     stored = {storage(_dtype_of(each)) for each in dtypes}
     wanted = {
         (kernel, dtype, build)
         for function in functions
         for layout in layouts
         for dtype in stored
-        for kernel in kernels_for(function, layout, dtype)
+        for kernel in kernels_for(function, layout, dtype, classes)
         for build in ((False, True) if parallel else (False,))
     }
     ordered = sorted(wanted, key=lambda each: (each[0].name, each[1].str, each[2]))
@@ -89,8 +97,10 @@ def _check(name: str, given: Sequence[str], known: tuple[str, ...]) -> None:
             raise ValueError(f"{name} has {each!r}; they are {', '.join(known)}")
 
 
-def kernels_for(function: str, layout: str, dtype: np.dtype[Any]) -> list[Kernel]:
-    """The kernels of a function on one layout."""
+def kernels_for(
+    function: str, layout: str, dtype: np.dtype[Any], classes: Sequence[int] = ()
+) -> list[Kernel]:
+    """The kernels of a function on one layout, with those of so many `classes`."""
     operation = OPERATIONS[function]
     besides = [_BESIDES[function]] if function in _BESIDES else []
     if layout == "split":
@@ -104,5 +114,9 @@ def kernels_for(function: str, layout: str, dtype: np.dtype[Any]) -> list[Kernel
         "columns": columns.columns,
         "rows": whole.along,
     }
-    paired = [strips(operation, bare)] if layout == "columns" and operation.inputs == 1 else []
-    return [makers[layout](operation, bare), *paired, *besides]
+    kernels = [makers[layout](operation, bare)]
+    if layout == "columns" and operation.inputs == 1:
+        kernels.append(strips(operation, bare))
+    if layout == "narrow" and bare:
+        kernels += [of_classes(operation, count) for count in classes]
+    return kernels + besides

@@ -28,6 +28,13 @@ def add_words(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
             help=f"{text} (default: {','.join(default)})",
         )
     parser.add_argument(
+        "--classes",
+        type=_numbers,
+        default=(2, 3, 10),
+        metavar="A,B",
+        help="lengths of short slices with kernels of their own, from 2 to 32 (default: 2,3,10)",
+    )
+    parser.add_argument(
         "--serial", action="store_true", help="leave out the builds for several threads"
     )
     return parser
@@ -44,9 +51,14 @@ def run(parser: argparse.ArgumentParser, words: Sequence[str], say: Callable[[st
         arguments.functions,
         dtypes=arguments.dtypes,
         layouts=arguments.layouts,
+        classes=arguments.classes,
         parallel=not arguments.serial,
         progress=progress,
     )
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(int(word) for word in _words(text))
 
 
 def _words(text: str) -> tuple[str, ...]:

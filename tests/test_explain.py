@@ -28,9 +28,10 @@ HUGE = np.empty((1 << 14, 1 << 14), F4)
 @pytest.mark.parametrize(
     ("shape", "dim", "kernels"),
     [
-        ((100, 10), 1, {"narrow"}),
-        ((100, 2), -1, {"narrow"}),
-        ((30, 20, 3), 2, {"narrow"}),
+        ((100, 10), 1, {"classes", "narrow"}),
+        ((100, 2), -1, {"classes", "narrow"}),
+        ((30, 20, 3), 2, {"classes", "narrow"}),
+        ((100, 64), 1, {"narrow"}),
         ((100, 1000), 1, {"rows", "along"}),
         ((3, 65), 1, {"rows", "along"}),
         ((1000,), 0, {"rows", "along"}),
@@ -63,6 +64,18 @@ def test_plain_softmax_of_rows_has_a_kernel_of_its_own() -> None:
     assert explain(x, 1, where=x > 0).kernel == "along"
 
 
+@pytest.mark.parametrize("function", ["softmax", "log_softmax"])
+def test_very_short_slices_one_after_the_other_have_a_kernel_of_their_length(function: str) -> None:
+    for length in range(2, 33):
+        x = np.zeros((5, 8, length), F4)
+        assert explain(x, 2, function=function).kernel == "classes"
+        assert explain(x[0, :1], 1, function=function).kernel == "classes"
+        assert explain(x[:, ::2], 2, function=function).kernel == "narrow"
+        assert explain(x, 2, function=function, temperature=0.7).kernel == "narrow"
+    assert explain(np.zeros((5, 33), F4), 1, function=function).kernel == "narrow"
+    assert explain(np.zeros((5, 10), F4), 1, out=np.zeros((5, 20), F4)[:, ::2]).kernel == "narrow"
+
+
 def test_transposed_and_strided_inputs_are_not_copied() -> None:
     x = logits((300, 400), F4)
     assert explain(x.T, 1).kernel == "columns"
@@ -81,7 +94,7 @@ def test_inputs_that_have_to_be_cast_are_named(given: str) -> None:
     x = np.zeros((100, 10), given)
     (copied,) = explain(x, 1).copies
     assert "input" in copied
-    assert explain(x, 1).kernel == "narrow"
+    assert explain(x, 1).kernel == "classes"
 
 
 def test_unaligned_inputs_are_copied() -> None:
@@ -108,7 +121,7 @@ def test_the_dtype_of_the_call_counts() -> None:
     x = np.zeros((100, 10), F4)
     assert explain(x, 1, np.float64).computed_in == "float64"
     assert explain(x, 1, dtype="f8").copies != ()
-    assert explain(np.zeros((100, 10), "g"), 1, F4).kernel == "narrow"
+    assert explain(np.zeros((100, 10), "g"), 1, F4).kernel == "classes"
 
 
 def test_what_numpy_computes() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import pytest
 from arrays import logits
@@ -131,6 +132,44 @@ def test_groups_of_narrow_slices(dtype: Any, count: int, length: int) -> None:
     wanted = np.stack([[softmax(row, 0, workers=1) for row in part] for part in x])
     assert np.array_equal(softmax(x, 2, workers=1), wanted)
     assert np.array_equal(softmax(np.repeat(x, 2, axis=1)[:, ::2], 2, workers=1), wanted)
+
+
+@pytest.mark.parametrize("function", [softmax, log_softmax])
+@pytest.mark.parametrize("length", range(2, 36))
+def test_slices_one_after_the_other(dtype: Any, length: int, function: Any) -> None:
+    """Turned into columns in registers, by shuffles that are made for each length."""
+    for count in (1, 7, 31, 32, 33, 129, 300):
+        x = logits((count, length), dtype, 4.0).copy()
+        x[count // 2, length // 2] = np.nan
+        x[-1, 0] = 1e30
+        apart = np.zeros((count, length + 1), dtype)
+        apart[:, :-1] = x
+        wanted = function(apart[:, :-1], 1, workers=1)
+        for workers in (1, 2):
+            assert function(x, 1, workers=workers).tobytes() == wanted.tobytes()
+        own = x.copy()
+        assert function(own, 1, out=own).tobytes() == wanted.tobytes()
+
+
+@pytest.mark.parametrize("name", ["float16", "bfloat16", "float32", "float64"])
+@pytest.mark.parametrize("length", [2, 3, 5, 10, 16, 32])
+def test_short_slices_past_the_caches_wherever_lines_begin(length: int, name: str) -> None:
+    kind = np.dtype(getattr(ml_dtypes, name, name))
+    for count in (8_000_000 // length + extra for extra in (0, 1, 30)):
+        x = np.resize(logits((1013, 991), np.float32, 4.0), (count, length)).astype(kind)
+        assert explain(x, 1).streaming
+        apart = np.zeros((count, length + 1), kind)
+        apart[:, :-1] = x
+        wanted = softmax(apart[:, :-1], 1)
+        for offset in (0, 1, 7, 32):
+            memory = np.full(x.size + offset + 40, 7, kind)
+            out = memory[offset : offset + x.size].reshape(x.shape)
+            for workers in (1, 2):
+                out[...] = 0
+                softmax(x, 1, out=out, workers=workers)
+                assert out.tobytes() == wanted.tobytes()
+            assert np.all(memory[:offset] == 7)
+            assert np.all(memory[offset + x.size :] == 7)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 # The kernel that takes the least time.
-LEAST: Any = {"dtypes": ["float32"], "layouts": ["narrow"], "parallel": False}
+LEAST: Any = {"dtypes": ["float32"], "layouts": ["narrow"], "classes": [], "parallel": False}
 
 
 def test_one_build_for_each_kernel() -> None:
@@ -26,6 +26,8 @@ def test_one_build_for_each_kernel() -> None:
     assert warmup(**{**LEAST, "dtypes": ["float32", np.float32, np.dtype("f4"), "f4"]}) == 1
     assert warmup(**{**LEAST, "dtypes": ["float32", "float64"]}) == 2
     assert warmup(**{**LEAST, "parallel": True}) == 2
+    assert warmup(**{**LEAST, "classes": [3]}) == 2
+    assert warmup(["softmax", "logsumexp"], **{**LEAST, "classes": (3, 10, 3)}) == 4
 
 
 def test_nothing_to_compile() -> None:
@@ -131,6 +133,10 @@ def test_functions_that_explain_does_not_know() -> None:
         ({"functions": ["softmax", "explain"]}, ("functions", "'explain'")),
         ({"layouts": ["diagonal"]}, ("layouts", "'diagonal'", "rows")),
         ({"layouts": ["rows", "Narrow"]}, ("layouts", "'Narrow'")),
+        ({"classes": [1]}, ("classes", "1", "from 2 to 32")),
+        ({"classes": [10, 33]}, ("classes", "33")),
+        ({"classes": [2.0]}, ("classes", "2.0")),
+        ({"classes": ["3"]}, ("classes", "'3'")),
         ({"dtypes": ["int32"]}, ("dtype", "int32")),
         ({"dtypes": ["longdouble"]}, ("dtype",)),
         ({"dtypes": ["complex64"]}, ("dtype", "complex64")),
@@ -150,7 +156,7 @@ def test_what_there_is_not_is_refused(changes: Any, words: tuple[str, ...]) -> N
 
 def test_it_leaves_the_results_alone() -> None:
     x = np.zeros((20, 10), np.float32)
-    warmup(**LEAST)
+    warmup(**{**LEAST, "classes": [10]})
     assert explain(x, 1).code == "compiled"
 
 
@@ -158,7 +164,7 @@ def test_it_leaves_the_results_alone() -> None:
 
 
 def test_the_command(capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["warmup", "--dtypes", "float32", "--layouts", "narrow", "--serial"]
+    words = ["warmup", "--dtypes", "float32", "--layouts", "narrow", "--classes=", "--serial"]
     assert main(words) == 0
     out, err = capsys.readouterr()
     first, last = out.splitlines()
@@ -170,8 +176,8 @@ def test_the_command(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_words_with_commas_between(capsys: pytest.CaptureFixture[str]) -> None:
     words = ["warmup", "--dtypes", "float32, float64", "--layouts=narrow", "--serial"]
-    assert main(words) == 0
-    assert "2 of" in capsys.readouterr().out
+    assert main([*words, "--classes", "3, 10"]) == 0
+    assert "6 of" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -181,6 +187,8 @@ def test_words_with_commas_between(capsys: pytest.CaptureFixture[str]) -> None:
         (["--layouts", "rows,diagonal"], "diagonal"),
         (["--dtypes", "int32"], "int32"),
         (["--dtypes", "float33"], "float33"),
+        (["--classes", "10,40"], "40"),
+        (["--classes", "ten"], "--classes"),
         (["--threads", "3"], "--threads"),
         (["extra"], "extra"),
         (["--serial=1"], "--serial"),
@@ -202,5 +210,12 @@ def test_the_command_has_help(capsys: pytest.CaptureFixture[str]) -> None:
         main(["warmup", "--help"])
     assert ended.value.code == 0
     out = capsys.readouterr().out
-    for word in ("fastsoftmax warmup", "--functions", "--dtypes", "--layouts", "--serial"):
+    for word in (
+        "fastsoftmax warmup",
+        "--functions",
+        "--dtypes",
+        "--layouts",
+        "--classes",
+        "--serial",
+    ):
         assert word in out

@@ -14,7 +14,7 @@ from numba.core import types
 
 from fastsoftmax.kernels.memory import load_kind, load_part_kind, store, store_part, stream
 from fastsoftmax.kernels.values import Value, Vec, emit, formula, llvm_type
-from fastsoftmax.kernels.vectors import bits_constant
+from fastsoftmax.kernels.vectors import bits_constant, shuffle
 
 HALF, BFLOAT = types.uint16, types.int16
 """How kernels see arrays of float16 and of bfloat16."""
@@ -47,6 +47,21 @@ def _computed_dtype(dtype: Any) -> Any:
 def fetch(address: Value, index: Any, like: Value) -> Value:
     """The numbers from element `index` on, a value of the type of `like`."""
     return _computed(load_kind(address, index, _with(like.type, address.dtype)), like)
+
+
+@formula
+def fetch_reversed(address: Value, index: Any, like: Value) -> Value:
+    """The numbers from element `index` on, the last one first."""
+    found = fetch(address, index, like)
+    return shuffle(found, found, range(like.count - 1, -1, -1))
+
+
+@formula
+def fetch_every_second(address: Value, index: Value, like: Value, first: int) -> Value:
+    """Every second number from element `index` + `first` on, 0 or 1; others are read, too."""
+    lower = fetch(address, index, like)
+    upper = fetch(address, index + like.count, like)
+    return shuffle(lower, upper, range(first, 2 * like.count, 2))
 
 
 @formula

@@ -25,7 +25,7 @@ With a temperature T, exp(x / T) has :math:`r = (x - n T \ln 2) / T`: the same s
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from numba.core import types
 
@@ -43,6 +43,9 @@ from fastsoftmax.kernels.vectors import (
     rint,
     splat,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 Numbers = tuple[Value, ...]
 """log2(e), ln(2) as high and low part, 1, and the coefficients of the polynomial."""
@@ -215,15 +218,28 @@ def reduce_argument(x: Value, numbers: Numbers, window: Window, heat: Heat = Non
 def term(argument: Argument, numbers: Numbers) -> Term:
     """exp(r) * scale in parts."""
     r, scale, *lost = argument
-    _, _, _, one, *coefficients, tail = numbers
+    _, _, _, one, *coefficients = numbers
     whole = r + one
-    for c in reversed(coefficients):
-        tail = fma(tail, r, c)
+    square = r * r
     rounding = r - (whole - one)
     if lost:
         rounding = rounding + lost[0]
-    rest = fma(r * r, tail, rounding)
+    rest = fma(square, _polynomial(coefficients, r, square), rounding)
     return whole * scale, rest, scale
+
+
+def _polynomial(coefficients: Sequence[Value], r: Value, square: Value) -> Value:
+    """c0 + c1 r + c2 r**2 + ..., as a polynomial in r**2 of pairs.
+
+    No more operations than one after the other, and half of them do not wait for others.
+    """
+    pairs = zip(coefficients[1::2], coefficients[::2], strict=False)
+    *others, found = [fma(odd, r, even) for odd, even in pairs] + [
+        *coefficients[len(coefficients) // 2 * 2 :]
+    ]
+    for pair in reversed(others):
+        found = fma(found, square, pair)
+    return found
 
 
 @formula

@@ -93,7 +93,7 @@ def _columns(tile: Value, vectors: list[Value]) -> Value:
 def raised_by(top: Value, columns: Sequence[Value]) -> Value:
     """`top`, raised to the columns: in four chains, as each `maximum` waits for the last."""
     lows = splat(NEGATIVE_INFINITY, top)
-    chains = [top, *[lows] * min(3, len(columns) - 1)]
+    chains = [top, *[lows] * (3 if len(columns) > 3 else len(columns) // 2)]
     for i, column in enumerate(columns):
         chains[i % len(chains)] = maximum(column, chains[i % len(chains)])
     while len(chains) > 1:  # none of them is NaN

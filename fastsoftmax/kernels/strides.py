@@ -12,7 +12,13 @@ from __future__ import annotations
 from typing import Any
 
 from fastsoftmax._jit import device
-from fastsoftmax.kernels.elements import fetch, put
+from fastsoftmax.kernels.elements import (
+    fetch,
+    fetch_every_second,
+    fetch_reversed,
+    put,
+)
+from fastsoftmax.kernels.groups import fetch_group
 from fastsoftmax.kernels.memory import advance, is_set, load_like, pointer, store
 from fastsoftmax.kernels.sums import lane_count, lanes
 from fastsoftmax.kernels.values import formula
@@ -133,12 +139,25 @@ def gather(
 
 @device
 def _copy_in(buffer: Any, source: Any, step: Any, count: Any) -> None:
-    whole = 0
+    """Copy elements `step` apart, those 1, -1 and 2 apart as vectors."""
+    whole, group, lane = 0, lanes(buffer), lane_count(buffer)
     if step == 1:
-        group, lane = lanes(buffer), lane_count(buffer)
         whole = count - count % lane
         for i in range(0, whole, lane):
             store(buffer, i, fetch(source, i, group))
+    elif step == -1:
+        whole = count - count % lane
+        for i in range(0, whole, lane):
+            store(buffer, i, fetch_reversed(source, 1 - i - lane, group))
+    elif step == 2 and count > lane:
+        # Nothing after the last element is read: it ends the last vector, as it begins others.
+        for i in range(0, count - lane, lane):
+            fetch_group(source, 2 * i)
+            fetch_group(source, 2 * i + lane)
+            store(buffer, i, fetch_every_second(source, 2 * i, group, 0))
+        last = count - lane
+        store(buffer, last, fetch_every_second(source, 2 * last - 1, group, 1))
+        whole = count
     for i in range(whole, count):
         buffer[i] = fetch(source, i * step, zero(buffer))
 

@@ -1,0 +1,211 @@
+"""Slices of one length, known when code is built, that lie side by side: classes' scores.
+
+As kernels/narrow.py does it, but what depends on the length is settled beforehand: how slices
+become columns (kernels/turns.py), which are written to a tile in the first-level cache, and
+come back as results.  Softmax and its logarithm, with no mask and no temperature.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from fastsoftmax._jit import device
+from fastsoftmax.kernels import exponential
+from fastsoftmax.kernels.along import write_block
+from fastsoftmax.kernels.elements import (
+    computed_like,
+    fetch,
+    put,
+    put_part,
+    put_past_caches,
+)
+from fastsoftmax.kernels.few import raised_by
+from fastsoftmax.kernels.groups import fetch_ahead
+from fastsoftmax.kernels.memory import (
+    LINE_BYTES,
+    advance,
+    elements_before_line,
+    line_count,
+    load,
+    load_kind,
+    load_like,
+    store,
+    stream_fence,
+    workspace,
+)
+from fastsoftmax.kernels.operands import kernel_over
+from fastsoftmax.kernels.operations import COPY, NEGATIVE_INFINITY, Operation, result
+from fastsoftmax.kernels.strides import SOURCE, TARGET, described
+from fastsoftmax.kernels.sums import LANES_BYTES, lane_count, lanes
+from fastsoftmax.kernels.tiles import reduce_strip, settle, strip_coefficients
+from fastsoftmax.kernels.turns import columns_of, vectors_of
+from fastsoftmax.kernels.values import Value, Vec, formula
+from fastsoftmax.kernels.vectors import splat, vector, vector_count
+
+LEAST_CLASSES, MOST_CLASSES = 2, 32
+"""Longer slices fill more vectors than there are registers."""
+# Groups that go through each step together, at the most.
+_GROUPS = 4
+_TOPS_BYTES = _GROUPS * LANES_BYTES
+
+
+@formula
+def _turn(tile: Value, tops: Value, x: Value, classes: int) -> None:
+    """Write slices at `x`, as many as a vector has elements, to the tile."""
+    like, step = vector(tile), vector_count(tile)
+    columns = columns_of([fetch(x, i * step, like) for i in range(classes)])
+    for i, column in enumerate(columns):
+        store(tile, i * lane_count(tile), column)
+    store(tops, 0, raised_by(splat(NEGATIVE_INFINITY, like), columns))
+
+
+@formula
+def _turn_back(
+    operation: Operation, out: Value, tile: Value, notes: Any, classes: int, streaming: bool
+) -> None:
+    """Write the results of as many slices to `out`."""
+    step = vector_count(tile)
+    coefficients = tuple(load(place, 0) for place in notes)
+    found = [
+        result(operation, load(tile, i * lane_count(tile)), None, coefficients, None)
+        for i in range(classes)
+    ]
+    for i, each in enumerate(vectors_of(found)):
+        (put_past_caches if streaming else put)(out, i * step, each)
+
+
+@device
+def _copy(x: Any, out: Any, count: Any) -> None:
+    for i in range(count):
+        out[i] = x[i]
+
+
+# --- Results past the caches, whose lines begin anywhere ----------------------------------
+
+
+@formula
+def _line_at(staged: Value, j: Value, out: Value) -> Value:
+    """The results from element `j` on that fill a line at `out`."""
+    return load_kind(staged, j, Vec(staged.dtype, line_count(out)))
+
+
+@formula
+def _stream_line(staged: Value, j: Value, out: Value) -> None:
+    put_past_caches(out, j, _line_at(staged, j, out))
+
+
+@formula
+def _put_line(staged: Value, j: Value, out: Value, first: Value, last: Value) -> None:
+    """The elements `first` to `last` - 1 of a line, through the caches."""
+    put_part(out, j, _line_at(staged, j, out), first, last)
+
+
+@formula
+def _hold(staged: Value, j: Value, out: Value) -> None:
+    """Move the line from element `j` on to the front."""
+    store(staged, 0, _line_at(staged, j, out))
+
+
+@device
+def _stream(staged: Any, out: Any, began: Any, count: Any) -> Any:
+    """Write the whole lines among `count` results past the caches; returns how many results.
+
+    `out` is where a line begins.  The first `began` results are not there.  What is left,
+    less than a line, is held on for the next group to fill.
+    """
+    step = line_count(out)
+    whole = count - count % step
+    if began > 0 and whole > 0:
+        _put_line(staged, 0, out, began, step)
+    for j in range(step if began > 0 else 0, whole, step):
+        _stream_line(staged, j, out)
+    if whole > 0:
+        _hold(staged, whole, out)
+    return whole
+
+
+# --- The kernel ---------------------------------------------------------------------------
+
+
+def _of_classes(operation: Operation, classes: int) -> Any:
+    tile_bytes, lines = (classes + 1) * LANES_BYTES * _GROUPS, classes * LANES_BYTES
+    # What was held on of a line, whose elements may be half as long, and a line read beyond.
+    staged_bytes = lines + 4 * LINE_BYTES
+
+    @device
+    def body(bases, _options, geometry, _scratch, first, last):
+        """All steps for the groups of slices `first` to `last` - 1: as many as there are lanes."""
+        source, target = bases[SOURCE], bases[TARGET]
+        like = computed_like(source)
+        numbers = exponential.numbers(like)
+        scope = numbers, None
+        _, streaming, _, _, _, axes, _ = described(geometry)
+        slices = axes[1][0]
+        tile, tops = workspace(like, tile_bytes), workspace(like, _TOPS_BYTES)
+        notes = workspace(like, _TOPS_BYTES), workspace(like, _TOPS_BYTES)
+        last_ones, staged = workspace(source, lines), workspace(like, staged_bytes)
+        group, strip, step = lanes(like), lane_count(like), vector_count(like)
+        pitch, elements = (classes + 1) * strip, classes * strip
+        nothing = (group, group), None
+        out_line = advance(target, first * elements)
+        began = 0
+        if streaming:
+            began = (line_count(target) - elements_before_line(out_line)) % line_count(target)
+        out_line, held = advance(out_line, -began), began
+        for begin in range(first, last, _GROUPS):
+            count = min(_GROUPS, last - begin)
+            for i in range(count):
+                x = advance(source, (begin + i) * elements)
+                present = min(strip, slices - (begin + i) * strip)
+                if present < strip:
+                    _copy(x, last_ones, present * classes)
+                    x = last_ones
+                elif streaming:
+                    fetch_ahead(x, elements)
+                for part in range(0, strip, step):
+                    mine, top = advance(tile, i * pitch + part), advance(tops, i * strip + part)
+                    _turn(mine, top, advance(x, part * classes), classes)
+            for i in range(count):
+                mine = advance(tile, i * pitch)
+                top = load_like(tops, i * strip, group)
+                settled = settle(operation, mine, strip, classes, top, scope)
+                state = reduce_strip(
+                    operation, (mine, mine), strip, classes, settled, scope, True, (mine, strip)
+                )
+                found = strip_coefficients(operation, state, top, like, scope, True)
+                store(notes[0], i * strip, found[0])
+                store(notes[1], i * strip, found[1])
+            for i in range(count):
+                out = advance(target, (begin + i) * elements)
+                present = min(strip, slices - (begin + i) * strip)
+                whole = present == strip
+                for part in range(0, strip, step):
+                    mine = advance(tile, i * pitch + part)
+                    here = advance(notes[0], i * strip + part), advance(notes[1], i * strip + part)
+                    there = advance(out, part * classes)
+                    if whole and streaming and held == 0:
+                        _turn_back(operation, there, mine, here, classes, True)
+                    elif whole and not streaming:
+                        _turn_back(operation, there, mine, here, classes, False)
+                    else:
+                        there = advance(staged, held + part * classes)
+                        _turn_back(operation, there, mine, here, classes, False)
+                if not streaming and not whole:
+                    write_block(COPY, staged, staged, out, present * classes, nothing, False)
+                elif streaming and (held > 0 or not whole):
+                    results = held + present * classes
+                    done = _stream(staged, out_line, began, results)
+                    began = began if done == 0 else 0
+                    out_line, held = advance(out_line, done), results - done
+                elif streaming:
+                    out_line = advance(out_line, elements)
+        if held > 0:
+            _put_line(staged, 0, out_line, began, held)
+        if streaming:
+            stream_fence(target)
+
+    return kernel_over(body, f"{operation.name}-of-{classes}", bare=True)
+
+
+of_classes = functools.cache(_of_classes)
