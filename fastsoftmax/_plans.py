@@ -16,6 +16,7 @@ from fastsoftmax._cpu import LAST_LEVEL_BYTES, SECOND_LEVEL_BYTES
 from fastsoftmax._jit import SCRATCH_UNIT, Kernel
 from fastsoftmax.kernels import columns, interleaved, narrow, short, strips, whole
 from fastsoftmax.kernels.classes import of_classes
+from fastsoftmax.kernels.interleaved_results import write_interleaved
 from fastsoftmax.kernels.leaders import leaders_kernel
 from fastsoftmax.kernels.losses import losses_kernel
 from fastsoftmax.kernels.operations import LOGS, RESULTS, SOFTMAX, SUMMARY_WANTED, Operation
@@ -291,7 +292,7 @@ class Split(Plan):
 STEPS: dict[str, tuple[Callable[[Operation], Kernel], ...]] = {
     "along": (whole.reduce, whole.write),
     "across": (columns.reduce_columns, columns.write_columns),
-    "interleaved": (interleaved.reduce_interleaved, interleaved.write_interleaved),
+    "interleaved": (interleaved.reduce_interleaved, write_interleaved),
 }
 """How slices of several blocks are reduced and written, by how they lie in memory."""
 

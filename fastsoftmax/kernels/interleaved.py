@@ -4,10 +4,11 @@ With fewer slices than lanes, a vector of neighbours holds an element each of al
 and of those as many as there is room for.  So `columns` of one block are taken as wider ones:
 element j of slice c belongs to lane ``j mod L``, so L rows of the `count` slices are one row
 of ``L * count`` columns, each of which holds one lane of one slice.  They are summed as all
-columns are, and the lanes of a slice, `count` columns apart, are joined by halves.
+columns are, and the lanes of a slice, `count` columns apart, are joined by halves.  Elements
+are taken where they stand unless they have to be converted, negated or shifted.
 
-(1000000, 8) float32 took 1.3 ns an element as columns that fill a quarter of each vector, and
-takes 0.35 so.
+(1000000, 8) float32 took 1.3 ns an element as columns that fill a quarter of each vector, 0.35
+as wider ones in a tile, and takes 0.18 so.
 """
 
 from __future__ import annotations
@@ -17,77 +18,75 @@ from typing import Any
 
 from fastsoftmax._jit import device
 from fastsoftmax.kernels import exponential
-from fastsoftmax.kernels.along import shares, write_block
 from fastsoftmax.kernels.cells import degrees_of
-from fastsoftmax.kernels.columns import keep_states, keep_strip, load_state, shift_strip
-from fastsoftmax.kernels.elements import computed_like
-from fastsoftmax.kernels.elements import fetch as fetch_elements
+from fastsoftmax.kernels.columns import keep_states, load_state, shift_strip
+from fastsoftmax.kernels.elements import (
+    as_computed,
+    computed_like,
+    fetch,
+    is_computed,
+)
 from fastsoftmax.kernels.exponential import exponent_of, window
 from fastsoftmax.kernels.memory import (
     LINE_BYTES,
     advance,
     elements_before_line,
-    line_count,
+    load_first,
     load_like,
     pointer,
     pointer_like,
     store,
-    stream_fence,
     workspace,
     workspace_double,
 )
 from fastsoftmax.kernels.operands import split_kernel
 from fastsoftmax.kernels.operations import (
-    COPY,
     NEGATED,
     NEGATIVE_INFINITY,
     Operation,
     back_of,
     begin,
     consume,
-    cool_for,
     heat_for,
     inputs_of,
     join_totals,
     keep_sums,
-    keeps,
     parts,
     prepare,
-    result,
     totals,
 )
-from fastsoftmax.kernels.outcomes import EXPONENT, framed_top
-from fastsoftmax.kernels.strides import SECOND, SOURCE, TARGET, described, run_at, zero
+from fastsoftmax.kernels.outcomes import framed_top
+from fastsoftmax.kernels.strides import SECOND, SOURCE, described, run_at, zero
 from fastsoftmax.kernels.sums import LANES_BYTES, block_length, lane_count, lanes, lanes_of
 from fastsoftmax.kernels.tiles import flat_totals, sum_lane, totals_like
 from fastsoftmax.kernels.values import Value, formula
-from fastsoftmax.kernels.vectors import double, keep_first, maximum, narrow, splat
-from fastsoftmax.kernels.whole import FIRST, SECOND_ONE, SHIFT, SLICE_EXPONENT
+from fastsoftmax.kernels.vectors import (
+    any_of,
+    double,
+    is_different,
+    maximum,
+    narrow,
+    splat,
+)
+from fastsoftmax.kernels.whole import SHIFT
 
-# For each lane of each slice, of which there are no more than lanes, and a vector beyond.
-_ROW_BYTES = LANES_BYTES * 33
-_DOUBLES_BYTES = 8 * 32 * 33
-_TOTALS_BYTES = 3 * _DOUBLES_BYTES
+COLUMNS_BYTES, DOUBLES_BYTES = LANES_BYTES * 33, 8 * 32 * 33
+"""Memory for a number for each lane of each slice, of which there are no more than lanes, and
+a vector beyond: in the dtype of the elements and in float64."""
+_TOTALS_BYTES = 3 * DOUBLES_BYTES
 
 
 def tile_bytes(length: int, count: int, itemsize: int) -> int:
     """The scratch memory for `count` slices of at most a block."""
-    lanes_ = lanes_of(itemsize)
-    return _elements(length, count, lanes_, LINE_BYTES // itemsize) * itemsize + LINE_BYTES
+    return _elements(length, count, lanes_of(itemsize)) * itemsize + LINE_BYTES
 
 
-def _elements(length: int, count: int, lanes_: int, line: int) -> int:
-    """Elements of a tile: a row of lanes more is read, and one less one may be in use."""
-    return (length // lanes_ + 2) * (count * lanes_ + line)
+def _elements(length: int, count: int, lanes_: int) -> int:
+    """Elements of a tile: one row of lanes less may be in use."""
+    return (length // lanes_ + 1) * count * lanes_
 
 
 _elements_of = device(_elements)
-
-
-@device
-def _pitch_of(like: Any, count: Any) -> Any:
-    """Elements from row to row: a line more than there are, as in `packing.tile_in`."""
-    return count * lane_count(like) + line_count(like)
 
 
 @device
@@ -97,78 +96,92 @@ def _tiles_in(scratch: Any, like: Any, size: Any, count: Any, inputs: Any) -> An
     tile = advance(tile, elements_before_line(tile))
     if inputs < 2:
         return tile, tile
-    return tile, advance(tile, _elements_of(size, count, lane_count(like), line_count(like)))
+    return tile, advance(tile, _elements_of(size, count, lane_count(like)))
 
 
 @device
-def _copy_in(tile: Any, pitch: Any, source: Any, count: Any, negated: Any) -> None:
-    """Copy `count` elements to the rows of a tile."""
+def _copy_in(tile: Any, source: Any, count: Any, negated: Any) -> None:
+    """Copy `count` elements."""
     group, step = lanes(tile), lane_count(tile)
-    width = pitch - line_count(tile)
-    for begin_ in range(0, count, width):
-        row, x = advance(tile, begin_ // width * pitch), advance(source, begin_)
-        here = min(width, count - begin_)
-        whole = here - here % step
-        for i in range(0, whole, step):
-            elements = fetch_elements(x, i, group)
-            store(row, i, group - elements if negated else elements)
-        for i in range(whole, here):
-            element = fetch_elements(x, i, zero(tile))
-            row[i] = -element if negated else element
+    whole = count - count % step
+    for i in range(0, whole, step):
+        elements = fetch(source, i, group)
+        store(tile, i, group - elements if negated else elements)
+    for i in range(whole, count):
+        element = fetch(source, i, zero(tile))
+        tile[i] = -element if negated else element
 
 
 @device
-def _fill(
-    operation: Any, bases: Any, tiles: Any, pitch: Any, batch: Any, span: Any, call: Any
-) -> None:
-    """Copy a block of all slices, elements `span` of memory, to the tiles."""
+def _block_of(
+    operation: Any, bases: Any, tiles: Any, batch: Any, span: Any, call: Any, shifting: Any
+) -> Any:
+    """The addresses of a block of all slices, elements `span` of memory.
+
+    Where they stand, unless they are to be converted or shifted: then in the tiles.
+    """
     axes, options = call
     start, elements = span
     x = advance(run_at(bases[SOURCE], batch, 0, axes, SOURCE), start)
-    _copy_in(tiles[0], pitch, x, elements, options & NEGATED != 0)
-    if inputs_of(operation) == 2:
-        x = advance(run_at(bases[SECOND], batch, 0, axes, SECOND), start)
-        _copy_in(tiles[1], pitch, x, elements, False)
+    g = advance(run_at(bases[SECOND], batch, 0, axes, SECOND), start)
+    if not shifting and is_computed(x) and options & NEGATED == 0:
+        x = as_computed(x, tiles[0])
+    else:
+        _copy_in(tiles[0], x, elements, options & NEGATED != 0)
+        x = tiles[0]
+    if inputs_of(operation) < 2:
+        return x, x
+    if is_computed(g):
+        return x, as_computed(g, tiles[1])
+    _copy_in(tiles[1], g, elements, False)
+    return x, tiles[1]
 
 
 @device
-def _spread(memory: Any, count: Any, like: Any) -> None:
-    """Repeat the first `count` numbers for each lane."""
-    width, step = count * lane_count(memory), lane_count(memory)
-    while count < width:
-        for v in range(0, count, step):
-            store(memory, count + v, load_like(memory, v, like))
-        count += count
+def spread(memory: Any, count: Any, like: Any, lanes_: Any) -> None:
+    """Repeat the first `count` numbers for each of the lanes, and a strip beyond."""
+    width, done = count * lanes_, count
+    while done < width:
+        for v in range(0, done, lanes_):
+            store(memory, done + v, load_like(memory, v, like))
+        done += done
+    store(memory, width, load_like(memory, 0, like))
+
+
+@formula
+def _raise_tops(tops: Value, i: Value, x: Value, pitch: Value, rows: int) -> None:
+    """Raise the maxima from column `i` on to some rows at `x`."""
+    top = load_like(tops, i, lanes(x))
+    for r in range(rows):
+        top = maximum(load_like(x, pitch * r + i, top), top)
+    store(tops, i, top)
 
 
 @device
-def _spread_doubles(memory: Any, count: Any, lanes_: Any, like: Any) -> None:
-    """The same for numbers in float64."""
-    width = count * lanes_
-    while count < width:
-        for v in range(0, count, lanes_):
-            store(memory, count + v, load_like(memory, v, like))
-        count += count
-
-
-@device
-def _tops(tops: Any, tile: Any, count: Any, rows: Any) -> None:
+def _tops(tops: Any, x: Any, count: Any, rows: Any) -> None:
     """Write the maxima of `rows` elements of each slice, once for each lane."""
-    group, step = lanes(tile), lane_count(tile)
-    pitch, whole, width = _pitch_of(tile, count), rows // step, count * step
-    left = (rows - whole * step) * count
+    group, step = lanes(x), lane_count(x)
+    whole, width = rows // step, count * step
+    low = splat(NEGATIVE_INFINITY, group)
     for i in range(0, width, step):
-        column, top = advance(tile, i), splat(NEGATIVE_INFINITY, group)
-        for r in range(whole):
-            top = maximum(load_like(column, r * pitch, group), top)
-        last = load_like(column, whole * pitch, group)
-        store(tops, i, maximum(keep_first(last, left - i, NEGATIVE_INFINITY), top))
+        store(tops, i, low)
+    many = whole - whole % 4
+    for r in range(0, many, 4):
+        for i in range(0, width, step):
+            _raise_tops(tops, i, advance(x, r * width), width, 4)
+    for r in range(many, whole):
+        for i in range(0, width, step):
+            _raise_tops(tops, i, advance(x, r * width), width, 1)
+    left = (rows - whole * step) * count
+    for i in range(0, left, step):
+        last = load_first(x, whole * width + i, group, left - i, NEGATIVE_INFINITY)
+        store(tops, i, maximum(last, load_like(tops, i, group)))
     while width > count:
         width //= 2
         for v in range(0, width, step):
             upper = load_like(tops, width + v, group)
             store(tops, v, maximum(upper, load_like(tops, v, group)))
-    _spread(tops, count, group)
+    spread(tops, count, group, step)
 
 
 @formula
@@ -183,11 +196,12 @@ def _add_last(
     frame: Any,
     back: Value,
 ) -> Any:
-    """The sums with the first `count` columns of the last row, of which not all are there."""
+    """The sums with the first `count` columns of a row: no others are read."""
     group = lanes(tiles[0])
     numbers, heat = scope
-    prepared = prepare(operation, load_like(tiles[0], place, group), top, numbers, frame, heat)
-    g = load_like(tiles[1], place, group) if operation.inputs == 2 else None
+    x = load_first(tiles[0], place, group, count, 0.0)
+    prepared = prepare(operation, x, top, numbers, frame, heat)
+    g = load_first(tiles[1], place, group, count, 0.0) if operation.inputs == 2 else None
     new, _ = consume(operation, sums, prepared, g, numbers, back)
     return keep_sums(operation, new, count, sums)
 
@@ -229,136 +243,63 @@ def _reduce_interleaved(operation: Operation) -> Any:
         length, _, _, options, _, axes, _ = described(geometry)
         size, count = block_length(like), axes[1][axes[0] - 1]
         tiles = _tiles_in(scratch, like, size, count, inputs_of(operation))
-        tops, bys = workspace(like, _ROW_BYTES), workspace(like, _ROW_BYTES)
+        tops, bys = workspace(like, COLUMNS_BYTES), workspace(like, COLUMNS_BYTES)
         degrees, memory = (
-            workspace_double(like, _DOUBLES_BYTES),
+            workspace_double(like, DOUBLES_BYTES),
             workspace_double(like, _TOTALS_BYTES),
         )
         state, of_slices = pointer(blocks), pointer(slices)
         per_slice, all_slices = blocks.shape[1], blocks.shape[2]
         group, step = lanes(like), lane_count(like)
-        pitch, width, plane = _pitch_of(like, count), count * step, (count + 1) * step
+        width, plane = count * step, (count + 1) * step
         for task in range(first, last):
             block, batch = task % per_slice, task // per_slice
             rows = min(size, length - block * size)
             span = block * size * count, rows * count
-            _fill(operation, bases, tiles, pitch, batch, span, (axes, options))
             mine = advance(of_slices, SHIFT * all_slices + batch * count)
-            _tops(tops, tiles[0], count, rows)
             store(bys, 0, narrow(load_state(mine, 0, group, 0, count), like))
-            _spread(bys, count, group)
+            spread(bys, count, group, step)
+            shifting = any_of(is_different(load_like(bys, 0, group), 0.0))
+            found = _block_of(operation, bases, tiles, batch, span, (axes, options), shifting)
+            _tops(tops, found[0], count, rows)
             cell = batch, 0, 0, count
             warm = degrees_of(operation, bases, cell, 0, axes, like)
             store(degrees, 0, warm)
-            _spread_doubles(degrees, count, step, warm)
+            spread(degrees, count, warm, step)
             whole = rows // step
             left = (rows - whole * step) * count
             top, k = group, group
             for i in range(width - step, -step, -step):
-                column = advance(tiles[0], i), advance(tiles[1], i)
+                column = advance(found[0], i), advance(found[1], i)
                 heat = heat_for(operation, load_like(degrees, i, warm), like)
                 scope = numbers, heat
                 top, by = load_like(tops, i, group), load_like(bys, i, group)
-                top = shift_strip(operation, column[0], pitch, whole + 1, by, top)
+                if shifting:
+                    lines = whole + (1 if left > i else 0)
+                    top = shift_strip(operation, column[0], width, lines, by, top)
                 top = framed_top(operation, top)
                 k = exponent_of(top, numbers, heat)
                 frame, back = window(k, numbers, heat), back_of(operation, k)
-                nowhere = column[0], pitch
-                each = 0, whole, 1
-                sums = sum_lane(operation, column, pitch, each, top, scope, frame, back, nowhere)
+                sums = begin(operation, group)
+                if whole > 0:
+                    # But for the last row: the one after those summed is read.
+                    each, nowhere = (0, whole - 1, 1), (column[0], width)
+                    sums = sum_lane(
+                        operation, column, width, each, top, scope, frame, back, nowhere, False
+                    )
+                    place = (whole - 1) * width
+                    sums = _add_last(operation, sums, column, place, step, top, scope, frame, back)
                 if left > i:
                     sums = _add_last(
-                        operation, sums, column, whole * pitch, left - i, top, scope, frame, back
+                        operation, sums, column, whole * width, left - i, top, scope, frame, back
                     )
                 _store_planes(memory, plane, i, totals(operation, sums, False))
             high, low, ties = _joined(operation, memory, plane, count, like)
             here = advance(state, block * all_slices + batch * count)
-            found = double(top), double(k), high, low, ties
-            keep_states(here, per_slice * all_slices, 0, found, 0, count)
+            known = double(top), double(k), high, low, ties
+            keep_states(here, per_slice * all_slices, 0, known, 0, count)
 
     return split_kernel(reduce_interleaved, f"reduce-interleaved-{operation.name}")
 
 
-@device
-def _resolve_strip(
-    operation: Any, column: Any, pitch: Any, rows: Any, found: Any, cool: Any
-) -> None:
-    """Replace what was kept of a strip by its results."""
-    for r in range(rows):
-        store(column[0], r * pitch, _result_at(operation, column, r * pitch, found, cool))
-
-
-@formula
-def _result_at(operation: Operation, column: Any, place: Value, found: Any, cool: Any) -> Value:
-    group = lanes(column[0])
-    g = load_like(column[1], place, group) if operation.inputs == 2 else None
-    return result(operation, load_like(column[0], place, group), g, found, cool)
-
-
-def _write_interleaved(operation: Operation) -> Any:
-    @device
-    def write_interleaved(bases, slices, blocks, geometry, scratch, first, last):
-        """Write the results of the tasks `first` to `last` - 1."""
-        like = computed_like(bases[0])
-        numbers = exponential.numbers(like)
-        length, streaming, _, options, _, axes, _ = described(geometry)
-        size, count = block_length(like), axes[1][axes[0] - 1]
-        tiles = _tiles_in(scratch, like, size, count, inputs_of(operation))
-        bys, factors = workspace(like, _ROW_BYTES), workspace(like, _ROW_BYTES)
-        uppers, lowers = workspace(like, _ROW_BYTES), workspace(like, _ROW_BYTES)
-        exponents, degrees = workspace(like, _ROW_BYTES), workspace_double(like, _DOUBLES_BYTES)
-        state, of_slices = pointer(blocks), pointer(slices)
-        per_slice, all_slices = blocks.shape[1], blocks.shape[2]
-        group, step = lanes(like), lane_count(like)
-        pitch, width = _pitch_of(like, count), count * step
-        for task in range(first, last):
-            block, batch = task % per_slice, task // per_slice
-            rows = min(size, length - block * size)
-            start, elements = block * size * count, rows * count
-            _fill(operation, bases, tiles, pitch, batch, (start, elements), (axes, options))
-            mine = advance(of_slices, batch * count)
-            here = advance(state, (EXPONENT * per_slice + block) * all_slices + batch * count)
-            by = load_state(mine, SHIFT * all_slices, group, 0, count)
-            slice_k = load_state(mine, SLICE_EXPONENT * all_slices, group, 0, count)
-            upper = load_state(mine, FIRST * all_slices, group, 0, count)
-            lower = load_state(mine, SECOND_ONE * all_slices, group, 0, count)
-            k = load_state(here, 0, group, 0, count)
-            share = group, narrow(upper, like), narrow(lower, like)
-            if keeps(operation):
-                share = shares(operation, k, slice_k, (share[1], share[2]))
-            store(factors, 0, share[0])
-            store(uppers, 0, share[1])
-            store(lowers, 0, share[2])
-            store(bys, 0, narrow(by, like))
-            store(exponents, 0, narrow(k, like))
-            for memory in (factors, uppers, lowers, bys, exponents):
-                _spread(memory, count, group)
-            cell = batch, 0, 0, count
-            warm = degrees_of(operation, bases, cell, 0, axes, like)
-            store(degrees, 0, warm)
-            _spread_doubles(degrees, count, step, warm)
-            lines = (rows + step - 1) // step
-            for i in range(0, width, step):
-                column = advance(tiles[0], i), advance(tiles[1], i)
-                hot = load_like(degrees, i, warm)
-                scope = numbers, heat_for(operation, hot, like)
-                shift_strip(operation, column[0], pitch, lines, load_like(bys, i, group), group)
-                if keeps(operation):
-                    exponent, factor = load_like(exponents, i, group), load_like(factors, i, group)
-                    keep_strip(operation, column[0], pitch, lines, exponent, factor, scope)
-                found = load_like(uppers, i, group), load_like(lowers, i, group)
-                cool = cool_for(operation, hot, like)
-                _resolve_strip(operation, column, pitch, lines, found, cool)
-            out = advance(run_at(bases[TARGET], batch, 0, axes, TARGET), start)
-            nothing = (group, group), None
-            for i in range(0, elements, width):
-                row, here_ = advance(tiles[0], i // width * pitch), min(width, elements - i)
-                write_block(COPY, row, row, advance(out, i), here_, nothing, streaming)
-        if streaming:
-            stream_fence(bases[TARGET])
-
-    return split_kernel(write_interleaved, f"write-interleaved-{operation.name}")
-
-
 reduce_interleaved = functools.cache(_reduce_interleaved)
-write_interleaved = functools.cache(_write_interleaved)

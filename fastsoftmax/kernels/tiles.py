@@ -81,8 +81,9 @@ def sum_lane(
     frame: Any,
     back: Any,
     ahead: Any,
+    leaving: Any,
 ) -> Any:
-    """The sums of the elements ``range(*span)``, replaced by what is kept of them.
+    """The sums of the elements ``range(*span)``, `leaving` what is kept of them in their place.
 
     The argument of an element is reduced while the polynomial of the one before is
     evaluated, as in `sweep`; and meanwhile what will be packed next, rows ``ahead[1]``
@@ -101,7 +102,8 @@ def sum_lane(
         sums, kept = consume(operation, sums, prepared, g, numbers, back)
         x = load_like(tile, (j + step) * pitch, group)
         prepared = prepare(operation, x, top, numbers, frame, heat)
-        leave(operation, tile, j * pitch, kept)
+        if leaving:
+            leave(operation, tile, j * pitch, kept)
     return sums
 
 
@@ -158,7 +160,7 @@ def _many_lanes(
     count = lane_count(tiles[0])
     for lane in range(count):
         span = lane, length, count
-        sums = sum_lane(operation, tiles, pitch, span, top, scope, frame, back, ahead)
+        sums = sum_lane(operation, tiles, pitch, span, top, scope, frame, back, ahead, True)
         result = totals(operation, sums, False)
         store_totals(memory, lane, result)
     return fold_lanes(operation, memory, tiles[0])
@@ -192,7 +194,7 @@ def _one_lane(
 ) -> Any:
     """``(high, low, ties)`` of slices of at most `SINGLE` elements."""
     span = 0, length, 1
-    sums = sum_lane(operation, tiles, pitch, span, top, scope, frame, back, ahead)
+    sums = sum_lane(operation, tiles, pitch, span, top, scope, frame, back, ahead, True)
     return parts(totals(operation, sums, True))
 
 
