@@ -42,6 +42,8 @@ NEAR_TILE_BYTES = 24 << 10
 PAIR_SHARE = 0.75
 # The first and last of the cells that a thread gets have no neighbour to be computed beside.
 LEAST_CELLS = 8
+# Neither have the first and last of rows that are computed block by block.
+LEAST_ROWS = 16
 PAGE_BYTES = 4096
 # Nanoseconds an element takes on one thread, roughly, in float32 and float64: what launching
 # threads is weighed against.  Measured by `python -m benchmarks thresholds`.
@@ -174,6 +176,7 @@ class OnePass(Plan):
             self.scratch = _rounded(short.scratch_bytes(geometry.length, self.item, self.batch))
         elif kind == "rows":
             self.scratch = _rounded(scratch_bytes(geometry.length, self.item))
+            self.least = LEAST_ROWS
         elif kind == "along":
             self.kernel = whole.along(task.operation, task.is_bare)
             self.scratch = _rounded(-(-geometry.length // block_of(self.item)) * PARTS * 8)

@@ -33,21 +33,34 @@ from fastsoftmax.kernels.memory import (
     store,
     stream_fence,
     workspace,
+    workspace_double,
 )
 from fastsoftmax.kernels.operands import kernel_over
-from fastsoftmax.kernels.operations import COPY, NEGATIVE_INFINITY, Operation, result
+from fastsoftmax.kernels.operations import (
+    COPY,
+    NEGATIVE_INFINITY,
+    Operation,
+    begin,
+    parts,
+    result,
+    totals,
+)
 from fastsoftmax.kernels.strides import SOURCE, TARGET, described
 from fastsoftmax.kernels.sums import LANES_BYTES, lane_count, lanes
-from fastsoftmax.kernels.tiles import reduce_strip, settle, strip_coefficients
+from fastsoftmax.kernels.tiles import framed, settle, strip_coefficients, sum_lane
 from fastsoftmax.kernels.turns import columns_of, vectors_of
 from fastsoftmax.kernels.values import Value, Vec, formula
-from fastsoftmax.kernels.vectors import splat, vector, vector_count
+from fastsoftmax.kernels.vectors import double, splat, vector, vector_count
 
 LEAST_CLASSES, MOST_CLASSES = 2, 32
 """Longer slices fill more vectors than there are registers."""
 # Groups that go through each step together, at the most.
 _GROUPS = 4
 _TOPS_BYTES = _GROUPS * LANES_BYTES
+# What is known of a group: vectors of 32 lanes at the most, in float64 at the most.
+_MOST_LANES = 32
+_KNOWN_BYTES = 6 * _GROUPS * _MOST_LANES * 8
+_SUMS_BYTES = 3 * _GROUPS * _MOST_LANES * 8
 
 
 @formula
@@ -73,6 +86,34 @@ def _turn_back(
     ]
     for i, each in enumerate(vectors_of(found)):
         (put_past_caches if streaming else put)(out, i * step, each)
+
+
+@formula
+def _keep(memory: Value, group: Any, found: Any) -> None:
+    """Write what is known of a group."""
+    values = _flat(found)
+    for i, value in enumerate(values):
+        store(memory, (group * len(values) + i) * _MOST_LANES, value)
+
+
+@formula
+def _kept(memory: Value, group: Any, like: Any) -> Any:
+    """What was written, of the types of `like`."""
+    values = _flat(like)
+    loaded = iter(
+        load_like(memory, (group * len(values) + i) * _MOST_LANES, value)
+        for i, value in enumerate(values)
+    )
+    return _shaped(loaded, like)
+
+
+def _flat(found: Any) -> list[Value]:
+    """All values in tuples of tuples."""
+    return [found] if isinstance(found, Value) else [each for part in found for each in _flat(part)]
+
+
+def _shaped(values: Any, like: Any) -> Any:
+    return next(values) if isinstance(like, Value) else tuple(_shaped(values, a) for a in like)
 
 
 @device
@@ -135,7 +176,10 @@ def _of_classes(operation: Operation, classes: int) -> Any:
 
     @device
     def body(bases, _options, geometry, _scratch, first, last):
-        """All steps for the groups of slices `first` to `last` - 1: as many as there are lanes."""
+        """All steps for the groups of slices `first` to `last` - 1: as many as there are lanes.
+
+        The last group may have fewer; nobody looks at what becomes of the others.
+        """
         source, target = bases[SOURCE], bases[TARGET]
         like = computed_like(source)
         numbers = exponential.numbers(like)
@@ -148,39 +192,51 @@ def _of_classes(operation: Operation, classes: int) -> Any:
         group, strip, step = lanes(like), lane_count(like), vector_count(like)
         pitch, elements = (classes + 1) * strip, classes * strip
         nothing = (group, group), None
+        known, sums = workspace_double(like, _KNOWN_BYTES), workspace_double(like, _SUMS_BYTES)
+        start = group, *framed(operation, group, scope)
         out_line = advance(target, first * elements)
         began = 0
         if streaming:
             began = (line_count(target) - elements_before_line(out_line)) % line_count(target)
         out_line, held = advance(out_line, -began), began
-        for begin in range(first, last, _GROUPS):
-            count = min(_GROUPS, last - begin)
+        for now in range(first, last, _GROUPS):
+            count = min(_GROUPS, last - now)
             for i in range(count):
-                x = advance(source, (begin + i) * elements)
-                present = min(strip, slices - (begin + i) * strip)
+                x = advance(source, (now + i) * elements)
+                present = min(strip, slices - (now + i) * strip)
                 if present < strip:
                     _copy(x, last_ones, present * classes)
                     x = last_ones
                 elif streaming:
                     fetch_ahead(x, elements)
-                for part in range(0, strip, step):
+                for part in range(0, present, step):
                     mine, top = advance(tile, i * pitch + part), advance(tops, i * strip + part)
                     _turn(mine, top, advance(x, part * classes), classes)
             for i in range(count):
-                mine = advance(tile, i * pitch)
-                top = load_like(tops, i * strip, group)
+                mine, top = advance(tile, i * pitch), load_like(tops, i * strip, group)
                 settled = settle(operation, mine, strip, classes, top, scope)
-                state = reduce_strip(
-                    operation, (mine, mine), strip, classes, settled, scope, True, (mine, strip)
+                _keep(known, i, (top, *framed(operation, settled, scope)))
+            for i in range(count):
+                mine = advance(tile, i * pitch)
+                _, top, _, frame, back = _kept(known, i, start)
+                span, nowhere = (0, classes, 1), (mine, strip)
+                found = sum_lane(
+                    operation, (mine, mine), strip, span, top, scope, frame, back, nowhere, True
                 )
-                found = strip_coefficients(operation, state, top, like, scope, True)
+                _keep(sums, i, found)
+            for i in range(count):
+                first_top, top, k, _, _ = _kept(known, i, start)
+                found = _kept(sums, i, begin(operation, group))
+                high, low, ties = parts(totals(operation, found, True))
+                state = double(top), double(k), high, low, ties
+                found = strip_coefficients(operation, state, first_top, like, scope, True)
                 store(notes[0], i * strip, found[0])
                 store(notes[1], i * strip, found[1])
             for i in range(count):
-                out = advance(target, (begin + i) * elements)
-                present = min(strip, slices - (begin + i) * strip)
+                out = advance(target, (now + i) * elements)
+                present = min(strip, slices - (now + i) * strip)
                 whole = present == strip
-                for part in range(0, strip, step):
+                for part in range(0, present, step):
                     mine = advance(tile, i * pitch + part)
                     here = advance(notes[0], i * strip + part), advance(notes[1], i * strip + part)
                     there = advance(out, part * classes)

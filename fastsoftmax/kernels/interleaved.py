@@ -26,7 +26,6 @@ from fastsoftmax.kernels.elements import (
     fetch,
     is_computed,
 )
-from fastsoftmax.kernels.exponential import exponent_of, window
 from fastsoftmax.kernels.memory import (
     LINE_BYTES,
     advance,
@@ -44,7 +43,6 @@ from fastsoftmax.kernels.operations import (
     NEGATED,
     NEGATIVE_INFINITY,
     Operation,
-    back_of,
     begin,
     consume,
     heat_for,
@@ -55,10 +53,9 @@ from fastsoftmax.kernels.operations import (
     prepare,
     totals,
 )
-from fastsoftmax.kernels.outcomes import framed_top
 from fastsoftmax.kernels.strides import SECOND, SOURCE, described, run_at, zero
 from fastsoftmax.kernels.sums import LANES_BYTES, block_length, lane_count, lanes, lanes_of
-from fastsoftmax.kernels.tiles import flat_totals, sum_lane, totals_like
+from fastsoftmax.kernels.tiles import flat_totals, framed, sum_lane, totals_like
 from fastsoftmax.kernels.values import Value, formula
 from fastsoftmax.kernels.vectors import (
     any_of,
@@ -277,9 +274,7 @@ def _reduce_interleaved(operation: Operation) -> Any:
                 if shifting:
                     lines = whole + (1 if left > i else 0)
                     top = shift_strip(operation, column[0], width, lines, by, top)
-                top = framed_top(operation, top)
-                k = exponent_of(top, numbers, heat)
-                frame, back = window(k, numbers, heat), back_of(operation, k)
+                top, k, frame, back = framed(operation, top, scope)
                 sums = begin(operation, group)
                 if whole > 0:
                     # But for the last row: the one after those summed is read.

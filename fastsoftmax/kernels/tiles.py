@@ -70,6 +70,15 @@ def leave(operation: Operation, tile: Value, index: Any, kept: Value) -> None:
         store(tile, index, kept)
 
 
+@formula
+def framed(operation: Operation, top: Value, scope: Any) -> Any:
+    """The maxima that frames are chosen by, their exponents, the frames, and the way back."""
+    numbers, heat = scope
+    top = framed_top(operation, top)
+    k = exponent_of(top, numbers, heat)
+    return top, k, window(k, numbers, heat), back_of(operation, k)
+
+
 @device
 def sum_lane(
     operation: Any,
@@ -215,10 +224,7 @@ def reduce_strip(
     read, though they do not count: as many as there are lanes.  `short` slices, of at most
     `SINGLE` elements, have one lane.
     """
-    numbers, heat = scope
-    top = framed_top(operation, top)
-    k = exponent_of(top, numbers, heat)
-    frame, back = window(k, numbers, heat), back_of(operation, k)
+    top, k, frame, back = framed(operation, top, scope)
     if short:
         found = _one_lane(operation, tiles, pitch, length, top, scope, frame, back, ahead)
     else:
