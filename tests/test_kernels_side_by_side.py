@@ -135,7 +135,7 @@ def test_groups_of_narrow_slices(dtype: Any, count: int, length: int) -> None:
 
 
 @pytest.mark.parametrize("function", [softmax, log_softmax])
-@pytest.mark.parametrize("length", range(2, 36))
+@pytest.mark.parametrize("length", range(2, 44))
 def test_slices_one_after_the_other(dtype: Any, length: int, function: Any) -> None:
     """Turned into columns in registers, by shuffles that are made for each length."""
     for count in (1, 7, 31, 32, 33, 129, 300):

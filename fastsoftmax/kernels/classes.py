@@ -52,8 +52,8 @@ from fastsoftmax.kernels.turns import columns_of, vectors_of
 from fastsoftmax.kernels.values import Value, Vec, formula
 from fastsoftmax.kernels.vectors import double, splat, vector, vector_count
 
-LEAST_CLASSES, MOST_CLASSES = 2, 32
-"""Longer slices fill more vectors than there are registers."""
+LEAST_CLASSES, MOST_CLASSES = 2, 40
+"""Longer slices fill so many more vectors than there are registers that nothing is gained."""
 # Groups that go through each step together, at the most.
 _GROUPS = 4
 _TOPS_BYTES = _GROUPS * LANES_BYTES

@@ -4,10 +4,10 @@ C vectors of W elements hold W slices of C elements each.  Let C = m u with m od
 two that divides W, and take u elements at a time as a *unit*, of which a slice has m and a
 vector W / u.  Element q of slice s is unit ``s m + q`` of memory; that it falls into each place
 of a vector once, whatever q is, is what m being odd is good for.  So the units q of all slices
-are collected without moving any within its vector: `_aligned` picks, in log2(m) rounds of
-blends, for the place p the vector ``q' - p a`` modulo m, with ``a (W / u) = 1`` modulo m.  A
-rotation by q units then brings those of one slice to the same place, and u by u transpositions
-take units apart.
+are collected without moving any within its vector: with the vectors in the right order, place p
+of what is collected for q comes from vector ``q - p`` modulo m, which `_aligned` brings about
+in log2(m) or log2(W / u) rounds of blends.  A rotation by q units then brings those of one
+slice to the same place, and u by u transpositions take units apart.
 
 (1000000, 10) float32 takes 3 blends, 0.8 rotations and one exchange for each vector so, where a
 transposition of 16 rows, of which 6 columns are empty, takes 10 exchanges.
@@ -37,10 +37,7 @@ Values = list["Value"]
 def columns_of(vectors: Sequence[Value]) -> Values:
     """The columns of as many slices as a vector has elements."""
     unit, odd = _cut(vectors)
-    sets = [
-        _turned(_aligned(vectors[i : i + odd], unit, -1), unit, 1)
-        for i in range(0, len(vectors), odd)
-    ]
+    sets = [_units(vectors[i : i + odd], unit) for i in range(0, len(vectors), odd)]
     columns: Values = []
     for units in zip(*sets, strict=True):
         columns += _apart(list(units))
@@ -53,7 +50,7 @@ def vectors_of(columns: Sequence[Value]) -> Values:
     groups = [_together(list(columns[i : i + unit])) for i in range(0, len(columns), unit)]
     vectors: Values = []
     for units in zip(*groups, strict=True):
-        vectors += _aligned(_turned(list(units), unit, -1), unit, 1)
+        vectors += _memory(units, unit)
     return vectors
 
 
@@ -66,16 +63,26 @@ def _cut(vectors: Sequence[Value]) -> tuple[int, int]:
 # --- Units ----------------------------------------------------------------------------
 
 
-def _inverse(unit: int, vectors: Sequence[Value]) -> int:
-    """``a``: the inverse of the units of a vector, modulo the number of vectors."""
-    return pow(vectors[0].count // unit, -1, len(vectors)) if len(vectors) > 1 else 0
+def _units(vectors: Sequence[Value], unit: int) -> Values:
+    """For each q the units q of all slices in these vectors, one slice to a place."""
+    count, places = len(vectors), vectors[0].count // unit
+    # Place p of what comes out as number q is in vector v with v * places = q - p, modulo m.
+    a = pow(places, -1, count) if count > 1 else 0
+    aligned = _aligned([vectors[i * a % count] for i in range(count)], unit, -1)
+    return [_rotated(each, q * unit) for q, each in enumerate(aligned)]
+
+
+def _memory(units: Sequence[Value], unit: int) -> Values:
+    """What undoes `_units`."""
+    count, places = len(units), units[0].count // unit
+    aligned = _aligned([_rotated(each, -q * unit) for q, each in enumerate(units)], unit, 1)
+    return [aligned[v * places % count] for v in range(count)]
 
 
 def _aligned(vectors: Sequence[Value], unit: int, sign: int) -> Values:
-    """For the place p, vector i becomes vector ``i + sign p a`` modulo their number."""
+    """For the place p, vector i becomes vector ``i + sign p`` modulo their number."""
     count, width = len(vectors), vectors[0].count
-    a = _inverse(unit, vectors)
-    distances = [i // unit * a % count for i in range(width)]
+    distances = [i // unit % count for i in range(width)]
     result, distance = list(vectors), 1
     while distance <= max(distances):
         moved = [i + width if d & distance else i for i, d in enumerate(distances)]
@@ -87,23 +94,10 @@ def _aligned(vectors: Sequence[Value], unit: int, sign: int) -> Values:
     return result
 
 
-def _turned(vectors: Sequence[Value], unit: int, sign: int) -> Values:
-    """In and out of the order of `_aligned`, with units q rotated by q places.
-
-    `sign` is 1 to bring the units of one slice to the same place, -1 to undo it.
-    """
-    count, width = len(vectors), vectors[0].count
-    a = _inverse(unit, vectors)
-    result = list(vectors)
-    for q in range(count):
-        at = q * a % count
-        source, target = (at, q) if sign > 0 else (q, at)
-        by = sign * q * unit
-        result[target] = _rotated(vectors[source], [(i + by) % width for i in range(width)])
-    return result
-
-
-def _rotated(vector: Value, indices: list[int]) -> Value:
+def _rotated(vector: Value, by: int) -> Value:
+    """The elements from number `by` on, then those before."""
+    width = vector.count
+    indices = [(i + by) % width for i in range(width)]
     return vector if indices[0] == 0 else shuffle(vector, vector, indices)
 
 
