@@ -113,7 +113,9 @@ def warmup(
 
     Notes
     -----
-    A build takes half a second to five seconds, and a fraction of that if it is cached.
+    A build takes half a second to five seconds, and a fraction of that if it is cached.  Calls
+    with a temperature other than 1, or for the log-sum-exp besides, have kernels of their own,
+    which their first call compiles.
 
     Examples
     --------

@@ -51,12 +51,7 @@ def warmup(
     dtypes = dtypes if isinstance(dtypes, list | tuple | set) else [dtypes]
     _check("functions", functions, tuple(OPERATIONS))
     _check("layouts", layouts, LAYOUTS)
-    for count in classes:
-        if not isinstance(count, int) or not LEAST_CLASSES <= count <= MOST_CLASSES:
-            raise ValueError(
-                f"classes has {count!r}; "
-                f"they are whole numbers from {LEAST_CLASSES} to {MOST_CLASSES}"
-            )
+    classes = [_number_of_classes(each) for each in classes]
     stored = {storage(_dtype_of(each)) for each in dtypes}
     wanted = {
         (kernel, dtype, build)
@@ -89,6 +84,15 @@ def _dtype_of(given: Any) -> np.dtype[Any]:
     except TypeError:
         raise ValueError(f"dtypes has {given!r}, which is no dtype of NumPy") from None
     return dtype
+
+
+def _number_of_classes(given: Any) -> int:
+    is_whole = isinstance(given, int | np.integer) and not isinstance(given, bool)
+    if not is_whole or not LEAST_CLASSES <= given <= MOST_CLASSES:
+        raise ValueError(
+            f"classes has {given!r}; they are whole numbers from {LEAST_CLASSES} to {MOST_CLASSES}"
+        )
+    return int(given)
 
 
 def _check(name: str, given: Sequence[str], known: tuple[str, ...]) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 from typing import TYPE_CHECKING
 
 from fastsoftmax import warmup
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Callable, Sequence
 
 
@@ -58,7 +58,10 @@ def run(parser: argparse.ArgumentParser, words: Sequence[str], say: Callable[[st
 
 
 def _numbers(text: str) -> tuple[int, ...]:
-    return tuple(int(word) for word in _words(text))
+    try:
+        return tuple(int(word) for word in _words(text))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no list of whole numbers") from None
 
 
 def _words(text: str) -> tuple[str, ...]:

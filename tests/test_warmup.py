@@ -28,6 +28,7 @@ def test_one_build_for_each_kernel() -> None:
     assert warmup(**{**LEAST, "parallel": True}) == 2
     assert warmup(**{**LEAST, "classes": [3]}) == 2
     assert warmup(["softmax", "logsumexp"], **{**LEAST, "classes": (3, 10, 3)}) == 4
+    assert warmup(**{**LEAST, "classes": np.array([3, 10])}) == 3
 
 
 def test_nothing_to_compile() -> None:
@@ -136,6 +137,7 @@ def test_functions_that_explain_does_not_know() -> None:
         ({"classes": [1]}, ("classes", "1", "from 2 to 40")),
         ({"classes": [10, 41]}, ("classes", "41")),
         ({"classes": [2.0]}, ("classes", "2.0")),
+        ({"classes": [True]}, ("classes", "True")),
         ({"classes": ["3"]}, ("classes", "'3'")),
         ({"dtypes": ["int32"]}, ("dtype", "int32")),
         ({"dtypes": ["longdouble"]}, ("dtype",)),
@@ -188,7 +190,7 @@ def test_words_with_commas_between(capsys: pytest.CaptureFixture[str]) -> None:
         (["--dtypes", "int32"], "int32"),
         (["--dtypes", "float33"], "float33"),
         (["--classes", "10,41"], "41"),
-        (["--classes", "ten"], "--classes"),
+        (["--classes", "ten"], "'ten' is no list of whole numbers"),
         (["--threads", "3"], "--threads"),
         (["extra"], "extra"),
         (["--serial=1"], "--serial"),
