@@ -116,7 +116,7 @@ def test_columns_of_any_width_that_are_summed(dtype: Any, length: int, width: in
 
 
 @pytest.mark.parametrize("count", [*range(1, 10), 16, 17])
-@pytest.mark.parametrize("length", [65, 96, 97, 500, 2000, 4096, 4097, 4128, 4129, 8200])
+@pytest.mark.parametrize("length", [65, 96, 97, 500, 2000, 4096, 4097, 4129, 4608, 5121, 8200])
 def test_batches_of_rows(dtype: Any, count: int, length: int) -> None:
     x = logits((count, length), dtype, 4.0)
     wanted = np.stack([softmax(row, 0, workers=1) for row in x])

@@ -44,7 +44,7 @@ from fastsoftmax.kernels.strides import (
     scatter,
     slice_at,
 )
-from fastsoftmax.kernels.sums import LANES_BYTES, block_length, lane_count
+from fastsoftmax.kernels.sums import BLOCK_BYTES, LANES_BYTES, block_length, lane_count
 from fastsoftmax.kernels.sweep import (
     divide_lead,
     divide_rest,
@@ -58,6 +58,9 @@ from fastsoftmax.kernels.vectors import double, largest, narrow
 
 # Blocks of a row at the most, so that the terms of two rows stay in the second-level cache.
 MOST_BLOCKS = 32
+SHORT_SHARE = 4
+"""Last blocks of at most this part of a block are computed by themselves."""
+_ENDING_BYTES = BLOCK_BYTES // SHORT_SHARE + LANES_BYTES
 _STATE_BYTES = PARTS * 8 * MOST_BLOCKS
 _SHARES_BYTES = 2 * 8 * MOST_BLOCKS
 
@@ -139,12 +142,15 @@ def rows(source: Any, target: Any, geometry: Any, scratch: Any, first: Any, last
     streaming = streaming and out_direct
     size = block_length(x_base)
     blocks = (length + size - 1) // size
+    # A last block that is short has no room for the maximum of the next row beside it.
+    main = blocks - 1 if blocks > 1 and 0 < length % size <= size // SHORT_SHARE else blocks
+    rest = length - main * size if main < blocks else 0
 
     terms = advance(pointer_like(scratch, x_base), line_count(x_base))
     terms = advance(terms, elements_before_line(terms))
     above = advance(terms, _room(x_base, length))
     staged, spare = workspace(x_base, ROW_BYTES), workspace(x_base, ROW_BYTES)
-    results = workspace(x_base, ROW_BYTES)
+    results, ending = workspace(x_base, ROW_BYTES), workspace(x_base, _ENDING_BYTES)
     state = workspace_double(x_base, _STATE_BYTES)
     shares = workspace(x_base, _SHARES_BYTES)
 
@@ -154,12 +160,12 @@ def rows(source: Any, target: Any, geometry: Any, scratch: Any, first: Any, last
     for row in range(first, last):
         x_row = slice_at(x_base, row, batch, SOURCE)
         out_row = slice_at(out_base, max(row - 1, first), batch, TARGET)
-        for block in range(blocks):
+        for block in range(main):
             begin = block * size
             count = min(size, length - begin)
             frame, k = frame_of(top, x, numbers, None)
             below, below_count = x, count
-            if block + 1 < blocks:
+            if block + 1 < main:
                 below_count = min(size, length - begin - size)
                 below = block_at(x_row, begin + size, below_count, dims, x_direct, spare)
             elif row + 1 < last:
@@ -197,6 +203,19 @@ def rows(source: Any, target: Any, geometry: Any, scratch: Any, first: Any, last
                     scatter(results, out_row, begin, count, dims)
             x, top = below, largest(next_tops)
             staged, spare = spare, staged
+        if rest > 0:
+            begin = main * size
+            last_x = block_at(x_row, begin, rest, dims, x_direct, ending)
+            last_top = largest_of(last_x, rest)
+            frame, k = frame_of(last_top, x_base, numbers, None)
+            high, low = exponentials(last_x, frame, advance(terms, begin), rest, numbers)
+            keep_block_state(advance(state, main), MOST_BLOCKS, last_top, k, high, low)
+            if row > first:
+                quotient = shares[2 * main], shares[2 * main + 1]
+                out = advance(out_row, begin) if out_direct else results
+                divide_rest(advance(above, begin), 0, rest, quotient, out, False)
+                if not out_direct:
+                    scatter(results, out_row, begin, rest, dims)
         row_top = largest_top(state, blocks)
         if needs_shift(SOFTMAX, row_top, x_base, numbers, None):
             by = narrow(row_top, x_base)
