@@ -59,7 +59,7 @@ _GROUPS = 4
 _TOPS_BYTES = _GROUPS * LANES_BYTES
 # What is known of a group: vectors of 32 lanes at the most, in float64 at the most.
 _MOST_LANES = 32
-_KNOWN_BYTES = 6 * _GROUPS * _MOST_LANES * 8
+_KNOWN_BYTES = 5 * _GROUPS * _MOST_LANES * 8
 _SUMS_BYTES = 3 * _GROUPS * _MOST_LANES * 8
 
 
@@ -193,7 +193,7 @@ def _of_classes(operation: Operation, classes: int) -> Any:
         pitch, elements = (classes + 1) * strip, classes * strip
         nothing = (group, group), None
         known, sums = workspace_double(like, _KNOWN_BYTES), workspace_double(like, _SUMS_BYTES)
-        start = group, *framed(operation, group, scope)
+        start = framed(operation, group, scope)
         out_line = advance(target, first * elements)
         began = 0
         if streaming:
@@ -215,20 +215,21 @@ def _of_classes(operation: Operation, classes: int) -> Any:
             for i in range(count):
                 mine, top = advance(tile, i * pitch), load_like(tops, i * strip, group)
                 settled = settle(operation, mine, strip, classes, top, scope)
-                _keep(known, i, (top, *framed(operation, settled, scope)))
+                _keep(known, i, framed(operation, settled, scope))
             for i in range(count):
                 mine = advance(tile, i * pitch)
-                _, top, _, frame, back = _kept(known, i, start)
+                top, _, frame, back = _kept(known, i, start)
                 span, nowhere = (0, classes, 1), (mine, strip)
                 found = sum_lane(
                     operation, (mine, mine), strip, span, top, scope, frame, back, nowhere, True
                 )
                 _keep(sums, i, found)
             for i in range(count):
-                first_top, top, k, _, _ = _kept(known, i, start)
+                top, k, _, _ = _kept(known, i, start)
                 found = _kept(sums, i, begin(operation, group))
                 high, low, ties = parts(totals(operation, found, True))
                 state = double(top), double(k), high, low, ties
+                first_top = load_like(tops, i * strip, group)
                 found = strip_coefficients(operation, state, first_top, like, scope, True)
                 store(notes[0], i * strip, found[0])
                 store(notes[1], i * strip, found[1])
