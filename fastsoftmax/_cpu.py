@@ -18,8 +18,17 @@ WIDTH_VARIABLE = "FASTSOFTMAX_VECTOR_WIDTH"
 WIDTHS = (4, 8, 16)
 
 
+def _register_width() -> int:
+    """Single-precision elements in the widest register that Numba compiles for."""
+    # Its own features, so that NUMBA_CPU_NAME counts too.
+    features = cpu_target.target_context.codegen().magic_tuple()[2].split(",")
+    if "+avx512f" in features:
+        return 16
+    return 8 if "+avx" in features else 4
+
+
 def _vector_width() -> int:
-    """Single-precision elements in a vector register."""
+    """Single-precision elements in a vector of the kernels."""
     forced = os.environ.get(WIDTH_VARIABLE)
     if forced is not None:
         if forced not in {str(width) for width in WIDTHS}:
@@ -28,13 +37,10 @@ def _vector_width() -> int:
                 f"it must be one of {', '.join(map(str, WIDTHS))}"
             )
         return int(forced)
-    # The features that Numba compiles for, so that NUMBA_CPU_NAME counts too.
-    features = cpu_target.target_context.codegen().magic_tuple()[2].split(",")
-    if "+avx512f" in features:
-        return 16
-    return 8 if "+avx" in features else 4
+    return _register_width()
 
 
+REGISTER_BYTES = 4 * _register_width()
 VECTOR_BYTES = 4 * _vector_width()
 
 

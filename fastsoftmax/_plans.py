@@ -317,13 +317,20 @@ def _tile_width(geometry: Geometry, item: int) -> int:
     strip = lanes_of(item)
     column_bytes = min(geometry.length, block_of(item)) * LANES_BYTES
     near = abs(geometry.inner[0].strides[SOURCE]) * item < PAGE_BYTES
+    near = near and column_bytes <= NEAR_TILE_BYTES
     strips = (NEAR_TILE_BYTES if near else TILE_BYTES) // column_bytes
-    return strip * max(1, min(strips, GROUP, -(-geometry.batch[-1].size // strip)))
+    strips = min(strips, GROUP, -(-geometry.batch[-1].size // strip))
+    return strip * max(1, strips)
 
 
 def _pair_width(geometry: Geometry, item: int) -> int:
-    """The slices in each of two tiles, 0 if there is no room for two."""
-    width, strip = _tile_width(geometry, item), lanes_of(item)
-    while width and 2 * tile_bytes(geometry.length, width, item) > PAIR_SHARE * TILE_BYTES:
-        width -= strip
-    return width
+    """The slices in each of two tiles, 0 if there is no room for two.
+
+    Of half the width of one tile at the least: rows that are far apart are read faster in wide
+    pieces, by more than what is gained by two tiles.
+    """
+    widest = _tile_width(geometry, item)
+    for width in range(widest, (widest - 1) // 2, -lanes_of(item)):
+        if 2 * tile_bytes(geometry.length, width, item) <= PAIR_SHARE * TILE_BYTES:
+            return width
+    return 0

@@ -166,7 +166,7 @@ def reduce_block(
     ahead = block_length(x)
     for j in range(0, whole, step):
         if inputs_of(operation) < 2:  # two streams keep memory busy by themselves
-            fetch(x, j + ahead)
+            fetch(x, j + ahead, lanes(x))
         sums = _add_group(operation, sums, x, g, kept, j, None, top, numbers, frame, heat, back)
     if whole < count:
         sums = _add_group(
@@ -190,7 +190,7 @@ def keep_block(
     whole = count - count % step
     ahead = block_length(x)
     for j in range(0, whole, step):
-        fetch(x, j + ahead)
+        fetch(x, j + ahead, lanes(x))
         keep_group(operation, x, kept, j, None, numbers, frame, heat, factor)
     if whole < count:
         keep_group(operation, x, kept, whole, count - whole, numbers, frame, heat, factor)

@@ -44,9 +44,9 @@ from fastsoftmax.kernels.strides import (
     strides_of,
     zero,
 )
-from fastsoftmax.kernels.sums import LANES_BYTES, lane_count, lanes
+from fastsoftmax.kernels.sums import LANES_BYTES
 from fastsoftmax.kernels.values import Value, formula
-from fastsoftmax.kernels.vectors import double
+from fastsoftmax.kernels.vectors import count_of, double, splat
 
 _DOUBLES_BYTES = 8 * LANES_BYTES
 
@@ -117,15 +117,15 @@ def empty(
 
 
 @device
-def degrees_of(operation: Any, bases: Any, cell: Any, i: Any, axes: Any, like: Any) -> Any:
-    """The temperatures of the strip of columns from `i` on, in float64."""
-    degrees = double(lanes(like)) + 1.0
+def degrees_of(operation: Any, bases: Any, cell: Any, i: Any, axes: Any, group: Any) -> Any:
+    """The temperatures of the columns from `i` on, as many as `group` has, in float64."""
+    degrees = double(splat(1.0, group))
     if uses_temperature(operation):
         batch, begin, low, high = cell
         place = run_at(bases[TEMPERATURE], batch, begin, axes, TEMPERATURE)
         step = strides_of(axes, TEMPERATURE)[axes[0] - 1]
-        memory = workspace_double(like, _DOUBLES_BYTES)
-        for c in range(lane_count(like)):
+        memory = workspace_double(bases[TEMPERATURE], _DOUBLES_BYTES)
+        for c in range(count_of(group)):
             memory[c] = place[min(max(i + c, low), high - 1) * step]
         degrees = load_like(memory, 0, degrees)
     return degrees
@@ -145,7 +145,7 @@ def summarise(
     memory = workspace_double(like, _DOUBLES_BYTES)
     for part in range(SUMMARY_PARTS):
         store(memory, 0, one_of(found, part))
-        for c in range(max(low - i, 0), min(high - i, lane_count(like))):
+        for c in range(max(low - i, 0), min(high - i, count_of(top))):
             place[part * plane + (i + c) * step] = memory[c]
 
 

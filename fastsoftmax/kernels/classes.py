@@ -21,11 +21,13 @@ from fastsoftmax.kernels.elements import (
     put_past_caches,
 )
 from fastsoftmax.kernels.few import raised_by
-from fastsoftmax.kernels.groups import fetch_ahead
+from fastsoftmax.kernels.groups import AHEAD_BYTES
 from fastsoftmax.kernels.memory import (
     LINE_BYTES,
     advance,
     elements_before_line,
+    keep,
+    kept,
     line_count,
     load,
     load_kind,
@@ -33,7 +35,7 @@ from fastsoftmax.kernels.memory import (
     store,
     stream_fence,
     workspace,
-    workspace_double,
+    workspace_bytes,
 )
 from fastsoftmax.kernels.operands import kernel_over
 from fastsoftmax.kernels.operations import (
@@ -57,10 +59,8 @@ LEAST_CLASSES, MOST_CLASSES = 2, 40
 # Groups that go through each step together, at the most.
 _GROUPS = 4
 _TOPS_BYTES = _GROUPS * LANES_BYTES
-# What is known of a group: vectors of 32 lanes at the most, in float64 at the most.
-_MOST_LANES = 32
-_KNOWN_BYTES = 5 * _GROUPS * _MOST_LANES * 8
-_SUMS_BYTES = 3 * _GROUPS * _MOST_LANES * 8
+# What is known of all slices at a time, in float64 at the most.
+_KNOWN_BYTES, _SUMS_BYTES = 5 * _GROUPS * 2 * LANES_BYTES, 3 * _GROUPS * 2 * LANES_BYTES
 
 
 @formula
@@ -86,34 +86,6 @@ def _turn_back(
     ]
     for i, each in enumerate(vectors_of(found)):
         (put_past_caches if streaming else put)(out, i * step, each)
-
-
-@formula
-def _keep(memory: Value, group: Any, found: Any) -> None:
-    """Write what is known of a group."""
-    values = _flat(found)
-    for i, value in enumerate(values):
-        store(memory, (group * len(values) + i) * _MOST_LANES, value)
-
-
-@formula
-def _kept(memory: Value, group: Any, like: Any) -> Any:
-    """What was written, of the types of `like`."""
-    values = _flat(like)
-    loaded = iter(
-        load_like(memory, (group * len(values) + i) * _MOST_LANES, value)
-        for i, value in enumerate(values)
-    )
-    return _shaped(loaded, like)
-
-
-def _flat(found: Any) -> list[Value]:
-    """All values in tuples of tuples."""
-    return [found] if isinstance(found, Value) else [each for part in found for each in _flat(part)]
-
-
-def _shaped(values: Any, like: Any) -> Any:
-    return next(values) if isinstance(like, Value) else tuple(_shaped(values, a) for a in like)
 
 
 @device
@@ -171,6 +143,8 @@ def _stream(staged: Any, out: Any, began: Any, count: Any) -> Any:
 
 def _of_classes(operation: Operation, classes: int) -> Any:
     tile_bytes, lines = (classes + 1) * LANES_BYTES * _GROUPS, classes * LANES_BYTES
+    # The groups that are asked for while sums are taken, counted from these.
+    ahead = _GROUPS + AHEAD_BYTES // lines
     # What was held on of a line, whose elements may be half as long, and a line read beyond.
     staged_bytes = lines + 4 * LINE_BYTES
 
@@ -192,7 +166,7 @@ def _of_classes(operation: Operation, classes: int) -> Any:
         group, strip, step = lanes(like), lane_count(like), vector_count(like)
         pitch, elements = (classes + 1) * strip, classes * strip
         nothing = (group, group), None
-        known, sums = workspace_double(like, _KNOWN_BYTES), workspace_double(like, _SUMS_BYTES)
+        known, sums = workspace_bytes(like, _KNOWN_BYTES), workspace_bytes(like, _SUMS_BYTES)
         start = framed(operation, group, scope)
         out_line = advance(target, first * elements)
         began = 0
@@ -207,26 +181,25 @@ def _of_classes(operation: Operation, classes: int) -> Any:
                 if present < strip:
                     _copy(x, last_ones, present * classes)
                     x = last_ones
-                elif streaming:
-                    fetch_ahead(x, elements)
                 for part in range(0, present, step):
                     mine, top = advance(tile, i * pitch + part), advance(tops, i * strip + part)
                     _turn(mine, top, advance(x, part * classes), classes)
             for i in range(count):
                 mine, top = advance(tile, i * pitch), load_like(tops, i * strip, group)
                 settled = settle(operation, mine, strip, classes, top, scope)
-                _keep(known, i, framed(operation, settled, scope))
+                keep(known, i, framed(operation, settled, scope))
             for i in range(count):
                 mine = advance(tile, i * pitch)
-                top, _, frame, back = _kept(known, i, start)
-                span, nowhere = (0, classes, 1), (mine, strip)
+                top, _, frame, back = kept(known, i, start)
+                coming = advance(source, (now + i + (ahead if streaming else 0)) * elements), strip
+                span = 0, classes, 1
                 found = sum_lane(
-                    operation, (mine, mine), strip, span, top, scope, frame, back, nowhere, True
+                    operation, (mine, mine), strip, span, top, scope, frame, back, coming, True
                 )
-                _keep(sums, i, found)
+                keep(sums, i, found)
             for i in range(count):
-                top, k, _, _ = _kept(known, i, start)
-                found = _kept(sums, i, begin(operation, group))
+                top, k, _, _ = kept(known, i, start)
+                found = kept(sums, i, begin(operation, group))
                 high, low, ties = parts(totals(operation, found, True))
                 state = double(top), double(k), high, low, ties
                 first_top = load_like(tops, i * strip, group)

@@ -93,7 +93,7 @@ def _columns(operation: Operation, bare: bool) -> Any:
             following = cell_of(min(task + 1, last - 1), grid)
             ahead = run_at(bases[SOURCE], following[0], following[1], axes, SOURCE)
             for i in range(0, high, strip):
-                degrees = degrees_of(operation, bases, cell, i, axes, like)
+                degrees = degrees_of(operation, bases, cell, i, axes, group)
                 scope = numbers, heat_for(operation, degrees, like)
                 column, top = (advance(tile, i), advance(other, i)), load_like(tops, i, group)
                 settled = settle(operation, column[0], pitch, length, top, scope)
@@ -163,7 +163,7 @@ def _reduce_columns(operation: Operation) -> Any:
             mine = advance(of_slices, SHIFT * all_slices + slice_)
             here = advance(state, block * all_slices + slice_)
             for i in range(0, high, strip):
-                degrees = degrees_of(operation, bases, cell, i, axes, like)
+                degrees = degrees_of(operation, bases, cell, i, axes, group)
                 scope = numbers, heat_for(operation, degrees, like)
                 column, top = (advance(tile, i), advance(other, i)), load_like(tops, i, group)
                 by = narrow(load_state(mine, i, group, low - i, high - i), like)
@@ -190,10 +190,9 @@ def keep_strip(
 ) -> None:
     """Replace the elements of a strip by what is kept of them, times `factor`."""
     numbers, heat = scope
-    group = lanes(column)
     frame = window(k, numbers, heat)
     for j in range(length):
-        x = load_like(column, j * pitch, group)
+        x = load_like(column, j * pitch, k)
         store(column, j * pitch, kept_alone(operation, x, numbers, frame, heat) * factor)
 
 
@@ -227,7 +226,7 @@ def _write_columns(operation: Operation) -> Any:
             here = advance(state, (EXPONENT * per_slice + block) * all_slices + slice_)
             for i in range(0, high, strip):
                 bounds = low - i, high - i
-                degrees = degrees_of(operation, bases, cell, i, axes, like)
+                degrees = degrees_of(operation, bases, cell, i, axes, group)
                 scope = numbers, heat_for(operation, degrees, like)
                 by = load_state(mine, SHIFT * all_slices + i, group, *bounds)
                 slice_k = load_state(mine, SLICE_EXPONENT * all_slices + i, group, *bounds)

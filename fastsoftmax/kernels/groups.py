@@ -10,11 +10,12 @@ from fastsoftmax.kernels.memory import (
     load_first,
     load_like,
     prefetch,
+    store,
 )
 from fastsoftmax.kernels.operations import NEGATIVE_INFINITY, shifted
 from fastsoftmax.kernels.sums import BLOCK_BYTES, LANES_BYTES, lane_count, lanes
 from fastsoftmax.kernels.values import Value, formula
-from fastsoftmax.kernels.vectors import largest, maximum, splat
+from fastsoftmax.kernels.vectors import largest, maximum, splat, unexplained
 
 # How far ahead lines are asked for when memory is streamed, in bytes.  Left alone, the
 # processor's own prefetching keeps the few places for missing lines of the first-level cache
@@ -35,13 +36,6 @@ def fetch_group(x: Value, j: Value) -> None:
 
 
 @device
-def fetch_ahead(x: Any, count: Any) -> None:
-    """Ask for what comes `AHEAD_BYTES` after the `count` elements at `x`, as many."""
-    for j in range(0, count, lane_count(x)):
-        fetch_group(x, j)
-
-
-@device
 def raised(top: Any, x: Any, first: Any, length: Any) -> Any:
     """The lanes `top`, raised to the elements `first` to `length` - 1 at `x`."""
     count = lane_count(x)
@@ -51,6 +45,12 @@ def raised(top: Any, x: Any, first: Any, length: Any) -> Any:
     if first < length:
         top = maximum(load_first(x, first, top, length - first, NEGATIVE_INFINITY), top)
     return top
+
+
+@formula
+def raise_at(tops: Value, index: Any, elements: Value) -> None:
+    """Raise the maxima from `index` on to `elements`."""
+    store(tops, index, unexplained(maximum(elements, load_like(tops, index, elements))))
 
 
 @device

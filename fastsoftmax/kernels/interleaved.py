@@ -26,6 +26,7 @@ from fastsoftmax.kernels.elements import (
     fetch,
     is_computed,
 )
+from fastsoftmax.kernels.groups import raise_at
 from fastsoftmax.kernels.memory import (
     LINE_BYTES,
     advance,
@@ -172,12 +173,11 @@ def _tops(tops: Any, x: Any, count: Any, rows: Any) -> None:
     left = (rows - whole * step) * count
     for i in range(0, left, step):
         last = load_first(x, whole * width + i, group, left - i, NEGATIVE_INFINITY)
-        store(tops, i, maximum(last, load_like(tops, i, group)))
+        raise_at(tops, i, last)
     while width > count:
         width //= 2
         for v in range(0, width, step):
-            upper = load_like(tops, width + v, group)
-            store(tops, v, maximum(upper, load_like(tops, v, group)))
+            raise_at(tops, v, load_like(tops, width + v, group))
     spread(tops, count, group, step)
 
 
@@ -260,7 +260,7 @@ def _reduce_interleaved(operation: Operation) -> Any:
             found = _block_of(operation, bases, tiles, batch, span, (axes, options), shifting)
             _tops(tops, found[0], count, rows)
             cell = batch, 0, 0, count
-            warm = degrees_of(operation, bases, cell, 0, axes, like)
+            warm = degrees_of(operation, bases, cell, 0, axes, group)
             store(degrees, 0, warm)
             spread(degrees, count, warm, step)
             whole = rows // step

@@ -136,7 +136,7 @@ def _write_span(
                     _write_group(operation, places, j, known, None, negated, False, False)
             elif streaming:
                 for j in range(first + lead + i, last + lead, width):
-                    fetch_strip(places[0], j + most * width)
+                    fetch_strip(places[0], j + most * width, lanes(notes[0]))
                     _write_group(operation, places, j, known, None, negated, True, True)
             else:
                 for j in range(first + lead + i, last + lead, width):
@@ -184,7 +184,7 @@ def _write_interleaved(operation: Operation) -> Any:
             store(lowers, 0, share[2])
             for note in notes:
                 spread(note, count, group, step)
-            warm = degrees_of(operation, bases, (batch, 0, 0, count), 0, axes, like)
+            warm = degrees_of(operation, bases, (batch, 0, 0, count), 0, axes, group)
             store(degrees, 0, warm)
             spread(degrees, count, warm, step)
             places = (

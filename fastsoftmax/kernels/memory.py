@@ -117,7 +117,7 @@ def load_part_kind(
     """The elements `first` to `last` - 1 of the vector at `index`, `fill` elsewhere."""
 
     def instructions(builder: ir.IRBuilder, p: Any, index: Any, fill: Any, *bounds: Any) -> Any:
-        mask = elements_between(builder, *_both(bounds, first, last), vec.count)
+        mask = elements_between(builder, *_both(bounds, first, last), vec)
         place, align = _place(builder, p, index, vec), INT32(_size(vec))
         name = f"llvm.masked.load.{_suffix(vec)}.p0"
         return call_llvm(builder, name, llvm_type(vec), [place, align, mask, fill])
@@ -191,7 +191,7 @@ def store_part(
     """Write the elements `first` to `last` - 1 of the vector; no other element is touched."""
 
     def instructions(builder: ir.IRBuilder, p: Any, index: Any, code: Any, *bounds: Any) -> Any:
-        mask = elements_between(builder, *_both(bounds, first, last), vec.count)
+        mask = elements_between(builder, *_both(bounds, first, last), vec.type)
         place, align = _place(builder, p, index, vec.type), INT32(_size(vec.type))
         name = f"llvm.masked.store.{_suffix(vec.type)}.p0"
         call_llvm(builder, name, ir.VoidType(), [code, place, align, mask])
@@ -288,3 +288,45 @@ def _stack(kind: Any, like: Value, size: int) -> Value:
         return builder.bitcast(memory, llvm_type(kind))
 
     return emit(kind, instructions, like)
+
+
+@formula
+def workspace_bytes(like: Value, size: int) -> Value:
+    """`size` bytes of uninitialised stack memory, for `keep`."""
+    return _stack(types.CPointer(types.uint8), like, size)
+
+
+# --- Values that wait in memory -------------------------------------------------------
+
+
+@formula
+def keep(memory: Value, number: Any, found: Any) -> None:
+    """Write set `number` of values, in tuples of tuples, to a workspace of bytes."""
+    size = sum(_bytes(value) for value in _flat(found))
+    for value in _flat(found):
+        store(memory, number * size, value)
+        memory = advance(memory, _bytes(value))
+
+
+@formula
+def kept(memory: Value, number: Any, like: Any) -> Any:
+    """What was kept as that number, of the types of `like`."""
+    size = sum(_bytes(value) for value in _flat(like))
+    loaded = []
+    for value in _flat(like):
+        loaded.append(load_like(memory, number * size, value))
+        memory = advance(memory, _bytes(value))
+    return _shaped(iter(loaded), like)
+
+
+def _bytes(value: Value) -> int:
+    return value.count * int(value.dtype.bitwidth) // 8
+
+
+def _flat(found: Any) -> list[Value]:
+    """All values in tuples of tuples."""
+    return [found] if isinstance(found, Value) else [each for part in found for each in _flat(part)]
+
+
+def _shaped(values: Any, like: Any) -> Any:
+    return next(values) if isinstance(like, Value) else tuple(_shaped(values, a) for a in like)

@@ -15,7 +15,7 @@ from fastsoftmax.kernels.along import is_plain, write_block
 from fastsoftmax.kernels.cells import degrees_of, note, notes_for, summarise
 from fastsoftmax.kernels.elements import as_computed, computed_like
 from fastsoftmax.kernels.few import is_few, raised_by, turn_few, turn_few_back
-from fastsoftmax.kernels.groups import fetch_ahead
+from fastsoftmax.kernels.groups import AHEAD_BYTES
 from fastsoftmax.kernels.memory import (
     advance,
     load,
@@ -184,8 +184,6 @@ def _fill(
     place, stride = rows, length
     if present == lane_count(tile) and is_plain(bases[SOURCE], dims, options, SOURCE):
         place, stride = as_computed(x, tile), step
-        if packed:
-            fetch_ahead(place, present * length)
     else:
         _rows_of(bases, SOURCE, x, step, shown, hidden(operation, tile), of_rows, rows)
     shuffled = _is_shuffled(packed, present, length, tile)
@@ -268,6 +266,8 @@ def _narrow(operation: Operation, bare: bool) -> Any:
         side_by_side = strides_of(axes, TARGET)[rank] == length
         side_by_side = side_by_side and is_row(dims, TARGET) and options & MASKED == 0
         size, most = (length + 1) * strip, min(_GROUPS, _TILE_ROWS // (length + 1))
+        # The groups that are asked for while sums are taken, counted from these.
+        ahead = most + AHEAD_BYTES // (length * LANES_BYTES)
         groups = (run + strip - 1) // strip
         batch = first // groups
         begin, places = (first - batch * groups) * strip, run_places(bases, batch, 0, axes)
@@ -287,12 +287,15 @@ def _narrow(operation: Operation, bare: bool) -> Any:
                 start = begin + i * strip
                 tiles = advance(tile, i * size), advance(other, i * size)
                 cell = batch, start, 0, min(strip, run - start)
-                degrees = degrees_of(operation, bases, cell, 0, axes, like)
+                degrees = degrees_of(operation, bases, cell, 0, axes, lanes_)
                 scope = numbers, heat_for(operation, degrees, like)
                 top = load_like(tops, i * strip, lanes_)
                 settled = settle(operation, tiles[0], strip, length, top, scope)
-                nowhere = tiles[0], strip
-                state = reduce_strip(operation, tiles, strip, length, settled, scope, True, nowhere)
+                coming = tiles[0], strip
+                if packed:
+                    x, _ = _at(places, start + ahead * strip, axes, SOURCE)
+                    coming = as_computed(x, like), strip
+                state = reduce_strip(operation, tiles, strip, length, settled, scope, True, coming)
                 found = strip_coefficients(operation, state, top, like, scope, True)
                 note(notes, i * strip, found, cool_for(operation, degrees, like))
                 if options & SUMMARY_WANTED != 0:

@@ -211,21 +211,29 @@ def tasks_in(run: int, width: int, itemsize: int) -> int:
     return _groups(run, width, LINE_BYTES // itemsize)
 
 
+def _pitch(width: int, line_: int) -> int:
+    lines = (width + line_ - 1) // line_
+    return (lines + 1 - lines % 2) * line_
+
+
+pitch_of = device(_pitch)
+"""The distance of the rows of a tile: lines of an odd number.
+
+Powers of two would let them fall on one another in caches.
+"""
+
+
 def tile_bytes(length: int, width: int, itemsize: int) -> int:
     """The scratch memory that a tile takes: `tiles` reads beyond its end."""
     rows = length + lanes_of(itemsize)
-    return rows * (width * itemsize + LINE_BYTES) + LINE_BYTES
+    return rows * _pitch(width, LINE_BYTES // itemsize) * itemsize + 2 * LINE_BYTES
 
 
 @device
 def tile_in(scratch: Any, like: Any, width: Any) -> Any:
-    """The address of a tile in scratch memory, and the distance of its rows.
-
-    A line more than `width`, so that rows do not fall on one another in caches where that
-    is a power of two.
-    """
+    """The address of a tile in scratch memory, and the distance of its rows."""
     tile = pointer_like(scratch, like)
-    return advance(tile, elements_before_line(tile)), width + line_count(like)
+    return advance(tile, elements_before_line(tile)), pitch_of(width, line_count(like))
 
 
 @device

@@ -2,8 +2,8 @@
 
 A *tile* holds the slices of a group as columns: element j of its slices is row j, `pitch`
 elements after row j - 1.  `narrow` and `columns` differ in how a tile is filled and emptied;
-what happens to it in between is here, for the slices of one *strip* at a time: as many as
-there are lanes.
+what happens to it in between is here, for the slices of one *strip* at a time:
+as many as there are lanes (in kernels/strips.py fewer, where registers are few).
 """
 
 from __future__ import annotations
@@ -13,11 +13,13 @@ from typing import Any
 from fastsoftmax._jit import device
 from fastsoftmax.kernels.exponential import exponent_of, window
 from fastsoftmax.kernels.memory import (
+    keep,
+    kept,
     line_count,
     load_like,
     prefetch,
     store,
-    workspace_double,
+    workspace_bytes,
 )
 from fastsoftmax.kernels.operations import (
     Operation,
@@ -33,9 +35,9 @@ from fastsoftmax.kernels.operations import (
     totals,
 )
 from fastsoftmax.kernels.outcomes import coefficients, framed_top, needs_shift
-from fastsoftmax.kernels.sums import lane_count, lanes
+from fastsoftmax.kernels.sums import lane_count
 from fastsoftmax.kernels.values import Value, formula
-from fastsoftmax.kernels.vectors import any_of, choose, double, narrow
+from fastsoftmax.kernels.vectors import any_of, choose, double, narrow, splat
 
 # The sums of all lanes: up to three float64 for each element of each lane.
 TOTALS_BYTES = 3 * 8 * 32 * 32
@@ -48,7 +50,7 @@ def settle(operation: Any, tile: Any, pitch: Any, length: Any, top: Any, scope: 
     if has_frame(operation):
         large = needs_shift(operation, top, top, numbers, heat)
         if any_of(large):
-            nothing = lanes(tile)
+            nothing = splat(0.0, top)
             by = choose(large, narrow(shift_of(operation, double(top), tile), tile), nothing)
             for j in range(length):
                 x = load_like(tile, j * pitch, by)
@@ -101,25 +103,60 @@ def sum_lane(
     tile, other = tiles
     first, length, step = span
     numbers, heat = scope
-    group = lanes(tile)
-    sums = begin(operation, group)
-    x = load_like(tile, first * pitch, group)
+    sums = begin(operation, top)
+    x = load_like(tile, first * pitch, top)
     prepared = prepare(operation, x, top, numbers, frame, heat)
     for j in range(first, length, step):
-        fetch(ahead[0], j * ahead[1])
-        g = _loaded(operation, other, j * pitch, group)
-        sums, kept = consume(operation, sums, prepared, g, numbers, back)
-        x = load_like(tile, (j + step) * pitch, group)
+        fetch(ahead[0], j * ahead[1], top)
+        g = _loaded(operation, other, j * pitch, top)
+        sums, left = consume(operation, sums, prepared, g, numbers, back)
+        x = load_like(tile, (j + step) * pitch, top)
         prepared = prepare(operation, x, top, numbers, frame, heat)
         if leaving:
-            leave(operation, tile, j * pitch, kept)
+            leave(operation, tile, j * pitch, left)
     return sums
 
 
+@device
+def sum_lanes(
+    operation: Any,
+    tiles: Any,
+    pitch: Any,
+    length: Any,
+    top: Any,
+    scope: Any,
+    frame: Any,
+    back: Any,
+    ahead: Any,
+    memory: Any,
+) -> None:
+    """The sums of each lane of slices, kept in `memory`; else as `sum_lane`.
+
+    Rows in their order: lane by lane, each row would be a page from the last one.
+    """
+    tile, other = tiles
+    numbers, heat = scope
+    count = lane_count(tile)
+    sums = begin(operation, top)
+    for lane in range(count):
+        keep(memory, lane, sums)
+    x = load_like(tile, 0, top)
+    prepared = prepare(operation, x, top, numbers, frame, heat)
+    for j in range(length):
+        fetch(ahead[0], j * ahead[1], top)
+        g = _loaded(operation, other, j * pitch, top)
+        sums = kept(memory, j & (count - 1), sums)
+        sums, left = consume(operation, sums, prepared, g, numbers, back)
+        keep(memory, j & (count - 1), sums)
+        x = load_like(tile, (j + 1) * pitch, top)
+        prepared = prepare(operation, x, top, numbers, frame, heat)
+        leave(operation, tile, j * pitch, left)
+
+
 @formula
-def fetch(x: Value, j: Value) -> None:
-    """Ask for the cache lines of the strip at element `j`."""
-    for i in range(0, lane_count(x), line_count(x)):
+def fetch(x: Value, j: Value, like: Value) -> None:
+    """Ask for the cache lines of the elements from `j` on, as many as `like` has."""
+    for i in range(0, like.count, line_count(x)):
         prefetch(x, j + i)
 
 
@@ -134,22 +171,19 @@ def totals_like(values: list[Value]) -> Any:
     return (tuple(values[:-1]) if len(values) > 2 else values[0]), values[-1]
 
 
-@formula
-def store_totals(memory: Value, index: Any, found: Any) -> None:
-    """Keep the totals of lane `index`."""
-    values = flat_totals(found)
-    for i, value in enumerate(values):
-        store(memory, (index * len(values) + i) * value.count, value)
-
-
-@formula
-def _load_totals(memory: Value, index: Any, like: Any) -> Any:
-    values = flat_totals(like)
-    loaded = [
-        load_like(memory, (index * len(values) + i) * value.count, value)
-        for i, value in enumerate(values)
-    ]
-    return totals_like(loaded)
+@device
+def fold_lanes(operation: Any, memory: Any, sums: Any, count: Any) -> Any:
+    """``(high, low, ties)`` of all lanes, `count` of them, whose sums are in `memory`."""
+    joined = workspace_bytes(memory, TOTALS_BYTES)
+    found = totals(operation, sums, False)
+    for lane in range(count):
+        keep(joined, lane, totals(operation, kept(memory, lane, sums), False))
+    while count > 1:
+        count //= 2
+        for lane in range(count):
+            lower, upper = kept(joined, lane, found), kept(joined, lane + count, found)
+            keep(joined, lane, join_totals(lower, upper))
+    return parts(kept(joined, 0, found))
 
 
 @device
@@ -165,28 +199,9 @@ def _many_lanes(
     ahead: Any,
 ) -> Any:
     """``(high, low, ties)`` of the elements, one block at most, summed in lanes."""
-    memory = workspace_double(tiles[0], TOTALS_BYTES)
-    count = lane_count(tiles[0])
-    for lane in range(count):
-        span = lane, length, count
-        sums = sum_lane(operation, tiles, pitch, span, top, scope, frame, back, ahead, True)
-        result = totals(operation, sums, False)
-        store_totals(memory, lane, result)
-    return fold_lanes(operation, memory, tiles[0])
-
-
-@device
-def fold_lanes(operation: Any, memory: Any, tile: Any) -> Any:
-    """``(high, low, ties)`` of all lanes whose totals are in `memory`."""
-    count = lane_count(tile)
-    result = totals(operation, begin(operation, lanes(tile)), False)
-    while count > 1:
-        count //= 2
-        for lane in range(count):
-            lower = _load_totals(memory, lane, result)
-            upper = _load_totals(memory, lane + count, result)
-            store_totals(memory, lane, join_totals(lower, upper))
-    return parts(_load_totals(memory, 0, result))
+    memory = workspace_bytes(tiles[0], TOTALS_BYTES)
+    sum_lanes(operation, tiles, pitch, length, top, scope, frame, back, ahead, memory)
+    return fold_lanes(operation, memory, begin(operation, top), lane_count(tiles[0]))
 
 
 @device
