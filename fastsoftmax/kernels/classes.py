@@ -49,7 +49,7 @@ from fastsoftmax.kernels.operations import (
 )
 from fastsoftmax.kernels.strides import SOURCE, TARGET, described
 from fastsoftmax.kernels.sums import LANES_BYTES, lane_count, lanes
-from fastsoftmax.kernels.tiles import framed, settle, strip_coefficients, sum_lane
+from fastsoftmax.kernels.tiles import framed, settle, strip_coefficients, sum_lanes
 from fastsoftmax.kernels.turns import columns_of, vectors_of
 from fastsoftmax.kernels.values import Value, Vec, formula
 from fastsoftmax.kernels.vectors import double, splat, vector, vector_count
@@ -192,9 +192,9 @@ def _of_classes(operation: Operation, classes: int) -> Any:
                 mine = advance(tile, i * pitch)
                 top, _, frame, back = kept(known, i, start)
                 coming = advance(source, (now + i + (ahead if streaming else 0)) * elements), strip
-                span = 0, classes, 1
-                found = sum_lane(
-                    operation, (mine, mine), strip, span, top, scope, frame, back, coming, True
+                tiles = mine, mine
+                found = sum_lanes(
+                    operation, tiles, strip, classes, top, scope, frame, back, coming, True, None
                 )
                 keep(sums, i, found)
             for i in range(count):

@@ -56,7 +56,7 @@ from fastsoftmax.kernels.operations import (
 )
 from fastsoftmax.kernels.strides import SECOND, SOURCE, described, run_at, zero
 from fastsoftmax.kernels.sums import LANES_BYTES, block_length, lane_count, lanes, lanes_of
-from fastsoftmax.kernels.tiles import flat_totals, framed, sum_lane, totals_like
+from fastsoftmax.kernels.tiles import flat_totals, framed, sum_lanes, totals_like
 from fastsoftmax.kernels.values import Value, formula
 from fastsoftmax.kernels.vectors import (
     any_of,
@@ -278,11 +278,21 @@ def _reduce_interleaved(operation: Operation) -> Any:
                 sums = begin(operation, group)
                 if whole > 0:
                     # But for the last row: the one after those summed is read.
-                    each, nowhere = (0, whole - 1, 1), (column[0], width)
-                    sums = sum_lane(
-                        operation, column, width, each, top, scope, frame, back, nowhere, False
+                    most, nowhere = whole - 1, (column[0], width)
+                    sums = sum_lanes(
+                        operation,
+                        column,
+                        width,
+                        most,
+                        top,
+                        scope,
+                        frame,
+                        back,
+                        nowhere,
+                        False,
+                        None,
                     )
-                    place = (whole - 1) * width
+                    place = most * width
                     sums = _add_last(operation, sums, column, place, step, top, scope, frame, back)
                 if left > i:
                     sums = _add_last(

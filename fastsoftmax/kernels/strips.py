@@ -21,8 +21,6 @@ from fastsoftmax.kernels.groups import raise_at
 from fastsoftmax.kernels.memory import (
     LINE_BYTES,
     advance,
-    keep,
-    kept,
     load_like,
     store,
     stream_fence,
@@ -57,8 +55,10 @@ from fastsoftmax.kernels.tiles import (
     fold_lanes,
     leave,
     reduce_strip,
+    returned,
     settle,
     strip_coefficients,
+    taken,
 )
 from fastsoftmax.kernels.tiles import fetch as ask_for
 from fastsoftmax.kernels.values import Value, Vec, as_type, formula
@@ -156,24 +156,20 @@ def _sum_elements(
     length: Any,
     scope: Any,
     lanes_memory: Any,
-    many: Any,
     exchange: Any,
     state: Any,
 ) -> Any:
-    """``(sums, state)``: `tiles.sum_lane`, or `sum_lanes` if `many`, with exchanges."""
+    """``(sums, state)``: `tiles.sum_lanes` with exchanges."""
     numbers, frame, top = scope
     count = lane_count(tile)
     sums = begin(operation, top)
-    if many:
-        for lane in range(count):
-            keep(lanes_memory, lane, sums)
+    for lane in range(count):
+        returned(lanes_memory, lane, sums)
     prepared = prepare(operation, load_like(tile, 0, top), top, numbers, frame, None)
     for j in range(length):
-        if many:
-            sums = kept(lanes_memory, j & (count - 1), sums)
+        sums = taken(lanes_memory, j & (count - 1), sums)
         sums, left = consume(operation, sums, prepared, None, numbers, top)
-        if many:
-            keep(lanes_memory, j & (count - 1), sums)
+        returned(lanes_memory, j & (count - 1), sums)
         x = load_like(tile, (j + 1) * pitch, top)
         prepared = prepare(operation, x, top, numbers, frame, None)
         leave(operation, tile, j * pitch, left)
@@ -197,14 +193,10 @@ def _reduce_strip(
     scope = numbers, window(k, numbers, None), top
     memory = workspace_bytes(tile, TOTALS_BYTES)
     if length <= SINGLE:
-        sums, state = _sum_elements(
-            operation, tile, pitch, length, scope, memory, False, exchange, state
-        )
+        sums, state = _sum_elements(operation, tile, pitch, length, scope, None, exchange, state)
         high, low, ties = parts(totals(operation, sums, True))
     else:
-        sums, state = _sum_elements(
-            operation, tile, pitch, length, scope, memory, True, exchange, state
-        )
+        sums, state = _sum_elements(operation, tile, pitch, length, scope, memory, exchange, state)
         high, low, ties = fold_lanes(operation, memory, sums, lane_count(tile))
     return (double(top), double(k), high, low, ties), state
 

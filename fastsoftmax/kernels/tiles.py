@@ -81,40 +81,17 @@ def framed(operation: Operation, top: Value, scope: Any) -> Any:
     return top, k, window(k, numbers, heat), back_of(operation, k)
 
 
-@device
-def sum_lane(
-    operation: Any,
-    tiles: Any,
-    pitch: Any,
-    span: Any,
-    top: Any,
-    scope: Any,
-    frame: Any,
-    back: Any,
-    ahead: Any,
-    leaving: Any,
-) -> Any:
-    """The sums of the elements ``range(*span)``, `leaving` what is kept of them in their place.
+@formula
+def taken(lanes_memory: Any, lane: Any, sums: Any) -> Any:
+    """The sums of a lane, where there are several that wait in memory; else `sums`."""
+    return sums if lanes_memory is None else kept(lanes_memory, lane, sums)
 
-    The argument of an element is reduced while the polynomial of the one before is
-    evaluated, as in `sweep`; and meanwhile what will be packed next, rows ``ahead[1]``
-    elements apart at ``ahead[0]``, is asked for.
-    """
-    tile, other = tiles
-    first, length, step = span
-    numbers, heat = scope
-    sums = begin(operation, top)
-    x = load_like(tile, first * pitch, top)
-    prepared = prepare(operation, x, top, numbers, frame, heat)
-    for j in range(first, length, step):
-        fetch(ahead[0], j * ahead[1], top)
-        g = _loaded(operation, other, j * pitch, top)
-        sums, left = consume(operation, sums, prepared, g, numbers, back)
-        x = load_like(tile, (j + step) * pitch, top)
-        prepared = prepare(operation, x, top, numbers, frame, heat)
-        if leaving:
-            leave(operation, tile, j * pitch, left)
-    return sums
+
+@formula
+def returned(lanes_memory: Any, lane: Any, sums: Any) -> None:
+    """Put the sums of a lane back where they were `taken` from."""
+    if lanes_memory is not None:
+        keep(lanes_memory, lane, sums)
 
 
 @device
@@ -128,29 +105,37 @@ def sum_lanes(
     frame: Any,
     back: Any,
     ahead: Any,
-    memory: Any,
-) -> None:
-    """The sums of each lane of slices, kept in `memory`; else as `sum_lane`.
+    leaving: Any,
+    lanes_memory: Any,
+) -> Any:
+    """The sums of `length` elements, `leaving` what is kept of them in their place.
 
-    Rows in their order: lane by lane, each row would be a page from the last one.
+    Those of the last lane, the others in `lanes_memory`; None: there is one lane.  Rows are
+    taken in their order: lane by lane, each would be a page from the last one.
+
+    The argument of an element is reduced while the polynomial of the one before is
+    evaluated, as in `sweep`; and meanwhile what will be packed next, rows ``ahead[1]``
+    elements apart at ``ahead[0]``, is asked for.
     """
     tile, other = tiles
     numbers, heat = scope
     count = lane_count(tile)
     sums = begin(operation, top)
     for lane in range(count):
-        keep(memory, lane, sums)
+        returned(lanes_memory, lane, sums)
     x = load_like(tile, 0, top)
     prepared = prepare(operation, x, top, numbers, frame, heat)
     for j in range(length):
         fetch(ahead[0], j * ahead[1], top)
         g = _loaded(operation, other, j * pitch, top)
-        sums = kept(memory, j & (count - 1), sums)
+        sums = taken(lanes_memory, j & (count - 1), sums)
         sums, left = consume(operation, sums, prepared, g, numbers, back)
-        keep(memory, j & (count - 1), sums)
+        returned(lanes_memory, j & (count - 1), sums)
         x = load_like(tile, (j + 1) * pitch, top)
         prepared = prepare(operation, x, top, numbers, frame, heat)
-        leave(operation, tile, j * pitch, left)
+        if leaving:
+            leave(operation, tile, j * pitch, left)
+    return sums
 
 
 @formula
@@ -200,8 +185,8 @@ def _many_lanes(
 ) -> Any:
     """``(high, low, ties)`` of the elements, one block at most, summed in lanes."""
     memory = workspace_bytes(tiles[0], TOTALS_BYTES)
-    sum_lanes(operation, tiles, pitch, length, top, scope, frame, back, ahead, memory)
-    return fold_lanes(operation, memory, begin(operation, top), lane_count(tiles[0]))
+    sums = sum_lanes(operation, tiles, pitch, length, top, scope, frame, back, ahead, True, memory)
+    return fold_lanes(operation, memory, sums, lane_count(tiles[0]))
 
 
 @device
@@ -217,8 +202,7 @@ def _one_lane(
     ahead: Any,
 ) -> Any:
     """``(high, low, ties)`` of slices of at most `SINGLE` elements."""
-    span = 0, length, 1
-    sums = sum_lane(operation, tiles, pitch, span, top, scope, frame, back, ahead, True)
+    sums = sum_lanes(operation, tiles, pitch, length, top, scope, frame, back, ahead, True, None)
     return parts(totals(operation, sums, True))
 
 
