@@ -15,7 +15,16 @@ from fastsoftmax.kernels.memory import (
 from fastsoftmax.kernels.operations import NEGATIVE_INFINITY, shifted
 from fastsoftmax.kernels.sums import BLOCK_BYTES, LANES_BYTES, lane_count, lanes
 from fastsoftmax.kernels.values import Value, formula
-from fastsoftmax.kernels.vectors import largest, maximum, splat, unexplained
+from fastsoftmax.kernels.vectors import (
+    count_of,
+    largest,
+    lower_half,
+    maximum,
+    splat,
+    unexplained,
+    upper_half,
+    vector_count,
+)
 
 # How far ahead lines are asked for when memory is streamed, in bytes.  Left alone, the
 # processor's own prefetching keeps the few places for missing lines of the first-level cache
@@ -38,13 +47,21 @@ def fetch_group(x: Value, j: Value) -> None:
 @device
 def raised(top: Any, x: Any, first: Any, length: Any) -> Any:
     """The lanes `top`, raised to the elements `first` to `length` - 1 at `x`."""
-    count = lane_count(x)
+    count = count_of(top)
     while first + count <= length:
         top = maximum(load_like(x, first, top), top)
         first += count
     if first < length:
         top = maximum(load_first(x, first, top, length - first, NEGATIVE_INFINITY), top)
     return top
+
+
+@formula
+def gathered(elements: Value) -> Value:
+    """The largest of the elements that are a register apart."""
+    while elements.count > vector_count(elements):
+        elements = maximum(lower_half(elements), upper_half(elements))
+    return elements
 
 
 @formula

@@ -34,7 +34,14 @@ from fastsoftmax.kernels.strides import SOURCE, TARGET, described, is_row, scatt
 from fastsoftmax.kernels.sums import LANES_BYTES, lane_count, lanes
 from fastsoftmax.kernels.sweep import divide_lead, divide_rest, folded, sweep
 from fastsoftmax.kernels.values import Value, formula
-from fastsoftmax.kernels.vectors import double, largest, narrow, splat
+from fastsoftmax.kernels.vectors import (
+    double,
+    largest,
+    narrow,
+    splat,
+    vector,
+    vector_count,
+)
 
 MOST_ROWS = 4
 """Rows of a batch at the most."""
@@ -99,13 +106,13 @@ def short(source: Any, target: Any, geometry: Any, scratch: Any, first: Any, las
     for i in range(min(most, last - first)):
         x_row = slice_at(x_base, first + i, batch, SOURCE)
         x = block_at(x_row, 0, length, dims, x_direct, advance(staged, i * pitch))
-        lows = splat(NEGATIVE_INFINITY, group)
-        store(tops, i * lane_count(x_base), raised(lows, x, 0, length))
+        lows = splat(NEGATIVE_INFINITY, vector(x_base))
+        store(tops, i * vector_count(x_base), raised(lows, x, 0, length))
     for begin in range(first, last, most):
         count = min(most, last - begin)
         writes = begin > first
         for i in range(count):
-            top = largest(load_like(tops, i * lane_count(x_base), group))
+            top = largest(load_like(tops, i * vector_count(x_base), vector(x_base)))
             frame, k = frame_of(top, x_base, numbers, None)
             frames[2 * i], frames[2 * i + 1] = frame
             keep_block_state(advance(state, i), MOST_ROWS, top, k, 0.0, 0.0)
@@ -144,7 +151,7 @@ def short(source: Any, target: Any, geometry: Any, scratch: Any, first: Any, las
                 numbers,
             )
             _keep_lanes(sums, i, found)
-            store(tops, i * lane_count(x_base), tops_below)
+            store(tops, i * vector_count(x_base), tops_below)
             if writes:
                 divide_lead(advance(above, place), lead, quotient, out)
                 if not out_direct:

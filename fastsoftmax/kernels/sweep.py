@@ -16,7 +16,7 @@ from typing import Any
 
 from fastsoftmax._jit import device
 from fastsoftmax.kernels.exponential import reduce_argument, rounded, term
-from fastsoftmax.kernels.groups import fetch_group, raised
+from fastsoftmax.kernels.groups import fetch_group, gathered, raised
 from fastsoftmax.kernels.memory import (
     line,
     line_count,
@@ -149,7 +149,7 @@ def _step(
     sums = add(sums, parts)
     if streaming:
         fetch_group(below, j)
-    top = maximum(load_like(below, j, group), top)
+    top = maximum(gathered(load_like(below, j, group)), top)
     (stream if streaming else store)(out, lead + j, divided(above, lead + j, group, quotient))
     return argument, sums, top
 
@@ -169,15 +169,16 @@ def sweep(
     streaming: Any,
     numbers: Any,
 ) -> Any:
-    """Exponentials of `x`, maximum of `below`, division of `above`: ``(sums, tops)`` by lane.
+    """Exponentials of `x`, maximum of `below`, division of `above`: ``(sums, tops)``.
 
-    `x` and `below` are blocks of logits, `terms` receives the terms of `x`, and `above` holds
-    terms, as many, whose results go to `out`: from element `lead` on (where a cache line
-    begins) as many whole groups as there are.
+    The sums are by lane, the maxima of one register: four took the registers that AVX2 lacks
+    (7 % of a row).  `x` and `below` are blocks of logits, `terms` receives the terms of `x`,
+    and `above` holds terms, as many, whose results go to `out`: from element `lead` on (where
+    a cache line begins) as many whole groups as there are.
     """
     group, count = lanes(x), lane_count(x)
     last = (length - 1) // count * count
-    top, sums = splat(NEGATIVE_INFINITY, group), start(group)
+    top, sums = splat(NEGATIVE_INFINITY, gathered(group)), start(group)
     # Rounds in which all three have a whole group, and the exponentials one more.
     rounds = max(0, min(last - count, below_length - below_length % count, length - lead))
     rounds -= rounds % count
