@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import arrays
 import numpy as np
 import pytest
 import scipy.special
@@ -41,9 +42,7 @@ CONTAINERS = [in_pandas, in_pandas_by_column, in_xarray, in_dask]
 
 @pytest.fixture(params=DTYPES, ids=lambda dtype: np.dtype(dtype).name)
 def logits(request: pytest.FixtureRequest) -> np.ndarray:
-    drawn = np.random.default_rng(5).normal(0, 3, SHAPE).astype(request.param)
-    drawn.setflags(write=False)
-    return drawn
+    return arrays.logits(SHAPE, request.param, scale=3.0)
 
 
 @pytest.mark.parametrize("dim", [0, 1, -1, None])
