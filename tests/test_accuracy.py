@@ -66,8 +66,10 @@ def test_short_slices(function: Function, dtype: Any, layout: Layout, scale: flo
 
 def test_long_slices(function: Function, dtype: Any, layout: Layout, scale: float) -> None:
     errors = []
+    # Where the elements of a slice are equal, so are their errors: a mean takes many slices.
+    least = 50 if layout.name == "one column repeated" else 1
     for length in lengths_for(layout, scale, LONG):
-        x = layout.of(logits((max(1, 12_000 // length), length), dtype, scale))
+        x = layout.of(logits((max(least, 12_000 // length), length), dtype, scale))
         errors.append(assert_contract(function, x, layout.dim, length))
     assert together(errors).mean <= MEAN_ULPS
 
