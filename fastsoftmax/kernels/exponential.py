@@ -1,26 +1,30 @@
 r"""The exponential of the whole library, scaled by a power of two.
 
-With the integer :math:`n` nearest to :math:`x \log_2 e` and :math:`r = x - n \ln 2`,
+An octave has S steps of :math:`h = \ln 2 / S` (4 of them for float32, 2 for float64).  With
+the integer :math:`n` nearest to :math:`x / h` and :math:`r = x - n h`,
 
-.. math:: e^x \, 2^{B - k} = e^r \cdot 2^{n - k + B},
+.. math:: e^x \, 2^{B + c - k} =
+          e^r \cdot 2^{c + (n \bmod S) / S} \cdot 2^{\lfloor n / S \rfloor - k + B},
 
 where :math:`k` is near :math:`\log_2 e \max x`.  The maximum is not subtracted from x, which
 would round and cost up to ``abs(x - max)`` ULP; k shifts the result by a power of two, which
 is exact.  The bias :math:`B` keeps every term that can reach the result, subnormal results
 included, a normal number until the last multiplication.
 
-``t = x log2(e) + magic - k`` finds n: adding 1.5 * 2**(mantissa bits) rounds to an integer
-and leaves that integer in the low bits of t, ready to become an exponent.  ``x - n ln2_high``
-is exact in one fused operation, as both are multiples of one unit and the difference is
-below 2**mantissa bits of it.
+``t = x / h + magic - S k`` finds n: adding 1.5 * 2**(mantissa bits) rounds to an integer
+and leaves that integer in the low bits of t, ready to become an exponent and the number of a
+step.  ``x - n h_high`` is exact in one fused operation, as both are multiples of one unit and
+the difference is below 2**mantissa bits of it.
 
-A *term* is kept in three parts ``(whole, rest, scale)``, meaning ``whole + rest * scale``:
-with the rounding error of ``1 + r`` carried over into `rest`, the parts are good to 0.15 ULP
-where one number could be no better than 0.5.  `sums.add` sums the parts; slices are
-normalised by a sum that is better than its terms.
+A *term* is kept in two parts ``(rest, scale)``, meaning ``scale + rest * scale`` with `rest`
+near exp(r) - 1: as r is small, the parts are good to 0.2 ULP where one number could be no
+better than 0.5.  `sums.add` sums the parts; slices are normalised by a sum that is better
+than its terms.  The S scales of an octave would be rounded, too: the offset c, which is in
+every term and so in no quotient, is one for which all of them are numbers of the dtype but
+for 0.005 ULP.
 
-With a temperature T, exp(x / T) has :math:`r = (x - n T \ln 2) / T`: the same steps with
-`Heat`'s numbers, and one more to divide.  x / T itself is never rounded.
+With a temperature T, exp(x / T) has :math:`r = (x - n T h) / T`: the same steps with
+`Heat`'s numbers, and two more to divide.  x / T itself is never rounded.
 """
 
 from __future__ import annotations
@@ -29,6 +33,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from numba.core import types
 
+from fastsoftmax.kernels.powers import power_of_root, power_of_two, roots_of
 from fastsoftmax.kernels.values import Value, as_type, formula
 from fastsoftmax.kernels.vectors import (
     beyond,
@@ -39,7 +44,6 @@ from fastsoftmax.kernels.vectors import (
     maximum,
     narrow,
     opaque,
-    power_of_two,
     rint,
     splat,
 )
@@ -48,15 +52,15 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 Numbers = tuple[Value, ...]
-"""log2(e), ln(2) as high and low part, 1, and the coefficients of the polynomial."""
+"""The table of scales; 1 / h, h as high and low part; the coefficients of the polynomial."""
 Window = tuple[Value, Value]
 """The frame of a slice, as `reduce_argument` wants it."""
 Heat = tuple[Value, Value, Value, Value, Value] | None
-"""log2(e) / T, T ln(2) as high and low part, 1 / T as high and low part; None: T is 1."""
-Argument = tuple[Value, ...]
-"""``(r, scale)``: the exponential is exp(r) * scale; with a temperature what r lost, too."""
-Term = tuple[Value, Value, Value]
-"""``(whole, rest, scale)``, meaning ``whole + rest * scale``."""
+"""1 / (T h), T h as high and low part, 1 / T as high and low part; None: T is 1."""
+Argument = tuple[Value, Value]
+"""``(r, scale)``: the exponential is exp(r) * scale."""
+Term = tuple[Value, Value]
+"""``(rest, scale)``, meaning ``scale + rest * scale``."""
 
 
 class Format(NamedTuple):
@@ -70,57 +74,71 @@ class Format(NamedTuple):
     """The exponent field of 2**B."""
     sigma: float
     """2**(B + 2), more than twice any term: where a lane's sum starts."""
-    log2_e: float
-    ln2_high: float
-    ln2_low: float
-    """ln(2) is high + low."""
     limit: float
-    """The largest ``abs(max) * log2(e)`` of slices that need no shift: n is right to 2**-8."""
+    """The largest ``abs(max) * log2(e)`` of slices that need no shift: n is right to 2**-7."""
+    inverse: float
+    """1 / h."""
+    high: float
+    low: float
+    """h is high + low."""
+    scales: tuple[float, ...]
+    """2**(c + j / S) for the S steps of an octave."""
     coefficients: tuple[float, ...]
-    """c2, c3, ... of exp(r) = 1 + r + c2 r**2 + ...; found, with the bound of their relative
-    error, by tests/scripts/find_coefficients.py."""
+    """c2, c3, ... of exp(r) = 1 + r + c2 r**2 + ...; found, like the scales, with the bound of
+    their relative error, by tests/scripts/find_coefficients.py."""
+
+    @property
+    def steps(self) -> int:
+        """S."""
+        return len(self.scales)
 
 
 FORMATS = {
-    # Relative error at most 2**-28.1.
+    # Relative error at most 2**-27.4, and 2**-30.6 of a scale.
     types.float32: Format(
         magic=1.5 * 2.0**23,
         bias=64.0,
         exponent=127.0 + 64.0,
         sigma=2.0**66,
-        log2_e=float.fromhex("0x1.715476p+0"),
-        ln2_high=float.fromhex("0x1.62e430p-1"),
-        ln2_low=float.fromhex("-0x1.05c610p-29"),
         limit=2.0**16,
+        inverse=float.fromhex("0x1.715476p+2"),
+        high=float.fromhex("0x1.62e430p-3"),
+        low=float.fromhex("-0x1.05c610p-31"),
+        scales=(
+            float.fromhex("0x1.e888c00000000p-1"),
+            float.fromhex("0x1.227bf20000000p+0"),
+            float.fromhex("0x1.5972220000000p+0"),
+            float.fromhex("0x1.9ace800000000p+0"),
+        ),
         coefficients=(
-            float.fromhex("0x1.fffffc0000000p-2"),
-            float.fromhex("0x1.55548e0000000p-3"),
-            float.fromhex("0x1.5558bc0000000p-5"),
-            float.fromhex("0x1.123ce80000000p-7"),
-            float.fromhex("0x1.6a471c0000000p-10"),
+            float.fromhex("0x1.0000080000000p-1"),
+            float.fromhex("0x1.5572b60000000p-3"),
+            float.fromhex("0x1.5519860000000p-5"),
         ),
     ),
-    # Relative error at most 2**-57.7.
+    # Relative error at most 2**-55.6, and 2**-68.5 of a scale.
     types.float64: Format(
         magic=1.5 * 2.0**52,
         bias=512.0,
         exponent=1023.0 + 512.0,
         sigma=2.0**514,
-        log2_e=float.fromhex("0x1.71547652b82fep+0"),
-        ln2_high=float.fromhex("0x1.62e42fefa39efp-1"),
-        ln2_low=float.fromhex("0x1.abc9e3b39803fp-56"),
         limit=2.0**40,
+        inverse=float.fromhex("0x1.71547652b82fep+1"),
+        high=float.fromhex("0x1.62e42fefa39efp-2"),
+        low=float.fromhex("0x1.abc9e3b39803fp-57"),
+        scales=(
+            float.fromhex("0x1.fffffff096c00p-1"),
+            float.fromhex("0x1.6a09e65d0e064p+0"),
+        ),
         coefficients=(
-            float.fromhex("0x1.000000000000ap-1"),
-            float.fromhex("0x1.55555555554f3p-3"),
-            float.fromhex("0x1.55555555504fep-5"),
-            float.fromhex("0x1.1111111129261p-7"),
-            float.fromhex("0x1.6c16c18510988p-10"),
-            float.fromhex("0x1.a01a01249a537p-13"),
-            float.fromhex("0x1.a01997578617bp-16"),
-            float.fromhex("0x1.71df2d9c8fa64p-19"),
-            float.fromhex("0x1.28b02391b74f9p-22"),
-            float.fromhex("0x1.ad79c3cbd5e19p-26"),
+            float.fromhex("0x1.ffffffffffedap-2"),
+            float.fromhex("0x1.5555555555906p-3"),
+            float.fromhex("0x1.55555556109fbp-5"),
+            float.fromhex("0x1.1111110edc36dp-7"),
+            float.fromhex("0x1.6c16b8517d697p-10"),
+            float.fromhex("0x1.a01a199918956p-13"),
+            float.fromhex("0x1.a07299128faf2p-16"),
+            float.fromhex("0x1.71a82654755bcp-19"),
         ),
     ),
 }
@@ -133,47 +151,58 @@ def constant(like: Value, name: str) -> Value:
 
 
 @formula
+def steps_of(like: Value) -> int:
+    """S for the dtype of `like`."""
+    return FORMATS[like.dtype].steps
+
+
+@formula
 def numbers(like: Value) -> Numbers:
     """The numbers of `reduce_argument` and `term`, for the dtype of `like`."""
     chosen = FORMATS[like.dtype]
-    constants = [chosen.log2_e, chosen.ln2_high, chosen.ln2_low, 1.0, *chosen.coefficients]
-    return tuple(opaque(as_type(c, like.dtype, like.builder)) for c in constants)
+    constants = [chosen.inverse, chosen.high, chosen.low, *chosen.coefficients]
+    return (
+        opaque(roots_of(chosen.scales, like)),
+        *(opaque(as_type(c, like.dtype, like.builder)) for c in constants),
+    )
 
 
 @formula
 def heat_of(temperature: Value, like: Value) -> Heat:
     """The numbers for temperatures in float64, scalar or vector, in the dtype of `like`."""
-    single, wide = FORMATS[like.dtype], FORMATS[types.float64]
+    wide = FORMATS[types.float64]
+    more = FORMATS[like.dtype].steps / wide.steps
     inverse = 1.0 / temperature
-    ln2 = temperature * wide.ln2_high
+    per_step = inverse * (wide.inverse * more)
+    step = temperature * (wide.high / more)
     if like.dtype == types.float64:
-        low = fma(temperature, wide.ln2_high, -ln2) + temperature * wide.ln2_low
+        low = fma(temperature, wide.high, -step) + temperature * wide.low
         inverse_low = -fma(inverse, temperature, -1.0) * inverse
-        return inverse * single.log2_e, ln2, low, inverse, inverse_low
-    high, cool = narrow(ln2, like), narrow(inverse, like)
+        return per_step, step, low, inverse, inverse_low
+    high, cool = narrow(step, like), narrow(inverse, like)
     return (
-        narrow(inverse * wide.log2_e, like),
+        narrow(per_step, like),
         high,
-        narrow(ln2 - double(high), like),
+        narrow(step - double(high), like),
         cool,
         narrow(inverse - double(cool), like),
     )
 
 
-def _scales(numbers: Numbers, heat: Heat) -> tuple[Value, Value, Value]:
+def _steps(numbers: Numbers, heat: Heat) -> tuple[Value, Value, Value]:
     """What takes x to n, and n back to x in two parts."""
-    return (numbers[0], numbers[1], numbers[2]) if heat is None else heat[:3]
+    return (numbers[1], numbers[2], numbers[3]) if heat is None else heat[:3]
 
 
 @formula
 def is_large(top: Value, numbers: Numbers, heat: Heat = None) -> Value:
     """Where slices with the maxima `top` must be shifted by them first (NaN counts)."""
-    limit = constant(top, "limit")
+    limit = constant(top, "limit") * steps_of(top)
     if heat is not None:
-        # A rounded quotient log2(e) / T is twice as far off as the constant.
+        # A rounded quotient 1 / (T h) is twice as far off as the constant.
         whole, half = splat(limit, heat[3]), splat(limit * 0.5, heat[3])
         limit = choose(equal(heat[3], 1.0), whole, half)
-    return beyond(top * _scales(numbers, heat)[0], limit)
+    return beyond(top * _steps(numbers, heat)[0], limit)
 
 
 @formula
@@ -184,48 +213,42 @@ def exponent_of(top: Value, numbers: Numbers, heat: Heat = None) -> Value:
     has terms that differ by an exact power of two.  Maxima below the limit count as the
     limit: beside others in their slice they vanish either way.
     """
-    size = maximum(top * _scales(numbers, heat)[0], -constant(top, "limit"))
-    return 2.0 * rint(size * 0.5)
+    octaves = top * (_steps(numbers, heat)[0] * (1 / steps_of(top)))
+    return 2.0 * rint(maximum(octaves, -constant(top, "limit")) * 0.5)
 
 
 @formula
 def window(k: Value, numbers: Numbers, heat: Heat = None) -> Window:
-    """``(origin, floor)`` for k: ``magic + exponent - k``, and the least element to heed.
+    """``(origin, floor)`` for k: magic + S (exponent - k), and the least element to heed.
 
     Elements below `floor` are raised to it: their terms are the smallest normal numbers,
     their results below every subnormal one.
     """
-    exponent = constant(k, "exponent")
-    return constant(k, "magic") + exponent - k, (k - (exponent - 2.0)) * _scales(numbers, heat)[1]
+    exponent, steps = constant(k, "exponent"), steps_of(k)
+    octave = _steps(numbers, heat)[1] * steps
+    return constant(k, "magic") + (exponent - k) * steps, (k - (exponent - 2.0)) * octave
 
 
 @formula
 def reduce_argument(x: Value, numbers: Numbers, window: Window, heat: Heat = None) -> Argument:
-    """``(r, scale)`` with exp(x / T) * 2**(B - k) = exp(r) * scale; NaN stays in r."""
-    log2_e, ln2_high, ln2_low = _scales(numbers, heat)
+    """``(r, scale)`` with exp(x / T) * 2**(B + c - k) = exp(r) * scale; NaN stays in r."""
+    per_step, high, low = _steps(numbers, heat)
     origin, floor = window
     x = maximum(floor, x)
-    t = fma(x, log2_e, origin)
+    t = fma(x, per_step, origin)
     n = origin - t
-    r = fma(n, ln2_low, fma(n, ln2_high, x))
-    if heat is None:
-        return r, power_of_two(t)
-    divided = r * heat[3]
-    return divided, power_of_two(t), fma(r, heat[3], -divided) + r * heat[4]
+    r = fma(n, low, fma(n, high, x))
+    if heat is not None:
+        r = fma(r, heat[3], r * heat[4])
+    return r, power_of_root(t, numbers[0], steps_of(x))
 
 
 @formula
 def term(argument: Argument, numbers: Numbers) -> Term:
     """exp(r) * scale in parts."""
-    r, scale, *lost = argument
-    _, _, _, one, *coefficients = numbers
-    whole = r + one
+    r, scale = argument
     square = r * r
-    rounding = r - (whole - one)
-    if lost:
-        rounding = rounding + lost[0]
-    rest = fma(square, _polynomial(coefficients, r, square), rounding)
-    return whole * scale, rest, scale
+    return fma(square, _polynomial(numbers[4:], r, square), r), scale
 
 
 def _polynomial(coefficients: Sequence[Value], r: Value, square: Value) -> Value:
@@ -245,7 +268,21 @@ def _polynomial(coefficients: Sequence[Value], r: Value, square: Value) -> Value
 @formula
 def rounded(term: Term) -> Value:
     """A term as one number."""
-    return fma(term[1], term[2], term[0])
+    rest, scale = term
+    return fma(rest, scale, scale)
+
+
+@formula
+def lost(term: Term, kept: Value) -> Value:
+    """What a term is more than `kept`, a number near it."""
+    rest, scale = term
+    return fma(rest, scale, scale - kept)
+
+
+@formula
+def inverse_offset(like: Value) -> float:
+    """2**-c in the dtype of `like`: what makes exponentials of terms."""
+    return 1.0 / FORMATS[like.dtype].scales[0]
 
 
 @formula

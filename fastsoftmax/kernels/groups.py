@@ -18,11 +18,10 @@ from fastsoftmax.kernels.values import Value, formula
 from fastsoftmax.kernels.vectors import (
     count_of,
     largest,
-    lower_half,
+    largest_apart,
     maximum,
     splat,
     unexplained,
-    upper_half,
     vector_count,
 )
 
@@ -59,9 +58,7 @@ def raised(top: Any, x: Any, first: Any, length: Any) -> Any:
 @formula
 def gathered(elements: Value) -> Value:
     """The largest of the elements that are a register apart."""
-    while elements.count > vector_count(elements):
-        elements = maximum(lower_half(elements), upper_half(elements))
-    return elements
+    return largest_apart(elements, vector_count(elements))
 
 
 @formula

@@ -30,10 +30,12 @@ from fastsoftmax.kernels.exponential import (
     Window,
     constant,
     heat_of,
+    inverse_offset,
     reduce_argument,
     rounded,
     term,
 )
+from fastsoftmax.kernels.powers import power_of_two
 from fastsoftmax.kernels.sums import (
     Total,
     add,
@@ -52,7 +54,6 @@ from fastsoftmax.kernels.vectors import (
     equal,
     fma,
     keep_first,
-    power_of_two,
     smallest,
     splat,
 )
@@ -314,7 +315,7 @@ def folded(found: Any) -> tuple[Value, Value, Value]:
 
 @formula
 def back_of(operation: Operation, k: Value) -> Value:
-    """What takes exponentials out of the frame with exponent `k`: 2**(k - B).
+    """What takes exponentials out of the frame with exponent `k`: 2**(k - B - c).
 
     1 for operations that divide by a sum in the same frame.
     """
@@ -323,7 +324,7 @@ def back_of(operation: Operation, k: Value) -> Value:
     # `exponent` is the field of 2**B: that less B is the exponent bias, as power_of_two wants.
     bias = constant(k, "bias")
     origin = constant(k, "magic") + (constant(k, "exponent") - bias)
-    return power_of_two(origin + (k - bias))
+    return power_of_two(origin + (k - bias)) * inverse_offset(k)
 
 
 @formula

@@ -181,9 +181,9 @@ def _exponential(top: Value, k: Value, like: Value, numbers: Numbers, heat: Heat
     """exp(top / T) in the frame `k` as a total, scalar or vector."""
     narrowed, narrow_k = narrow(top, like), narrow(k, like)
     argument = reduce_argument(narrowed, numbers, window(narrow_k, numbers, heat), heat)
-    whole, rest, scale = parts = term(argument, numbers)
+    rest, scale = parts = term(argument, numbers)
     if like.dtype == types.float32:
-        return double(whole) + double(rest) * double(scale)
+        return double(scale) + double(rest) * double(scale)
     return single_total(parts)
 
 

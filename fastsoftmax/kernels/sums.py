@@ -22,7 +22,7 @@ from typing import Any
 
 from numba.core import types
 
-from fastsoftmax.kernels.exponential import Term, constant, rounded
+from fastsoftmax.kernels.exponential import Term, constant, lost, rounded
 from fastsoftmax.kernels.values import Value, Vec, as_type, formula
 from fastsoftmax.kernels.vectors import (
     double,
@@ -85,9 +85,8 @@ def start(like: Value) -> Sums:
 def add(sums: Sums, term: Term) -> Sums:
     """`sums` with one more term each (in parts, see `exponential`)."""
     large, errors = sums
-    whole, rest, scale = term
     larger = large + rounded(term)
-    return larger, errors + fma(rest, scale, whole - (larger - large))
+    return larger, errors + lost(term, larger - large)
 
 
 # --- Totals ---------------------------------------------------------------------------
@@ -130,11 +129,10 @@ def parts_of(total: Total) -> tuple[Value, Value]:
 @formula
 def single_total(term: Term) -> Total:
     """A term as a total."""
-    whole, rest, scale = term
     near = rounded(term)
-    if whole.dtype == types.float32:
+    if near.dtype == types.float32:
         return double(near)
-    return near, fma(rest, scale, whole - near)
+    return near, lost(term, near)
 
 
 @formula

@@ -47,6 +47,12 @@ def call_llvm(builder: ir.IRBuilder, name: str, result: Any, args: Sequence[Any]
     return builder.call(function, args)
 
 
+def is_x86(builder: ir.IRBuilder) -> bool:
+    """Whether the code that is built is for the processors of that name."""
+    triple: str = builder.module.triple
+    return triple.startswith(("x86", "i686"))
+
+
 def _elementwise(name: str, *operands: Any) -> Value:
     """LLVM's function `name` in the type of the operands: ``llvm.fma.v8f32``, ``llvm.fma.f64``."""
     values = alike(*operands)
@@ -161,23 +167,6 @@ def choose(where: Value, a: Any, b: Any) -> Value:
     return emit(a.type, lambda builder, *codes: builder.select(*codes), where, a, b)
 
 
-@formula
-def power_of_two(magic: Value) -> Value:
-    """The number whose exponent field is the integer in the low bits of `magic`.
-
-    `magic` is an integer i plus 1.5 * 2**(mantissa bits), so that its low bits are i in
-    binary; the result is 2**(i - exponent bias).
-    """
-    mantissa = {32: 23, 64: 52}[magic.dtype.bitwidth]
-
-    def instructions(builder: ir.IRBuilder, code: Any) -> Any:
-        bits = bits_of(magic.type)
-        shifted = builder.shl(builder.bitcast(code, bits), bits_constant(bits, mantissa))
-        return builder.bitcast(shifted, code.type)
-
-    return emit(magic.type, instructions, magic)
-
-
 def bits_of(kind: Any) -> Any:
     """The LLVM type of the bits of a number or vector as integers."""
     bits = ir.IntType(dtype_of(kind).bitwidth)
@@ -243,7 +232,7 @@ def unexplained(a: Value) -> Value:
             ir.FunctionType(code.type, [code.type]), "", "=v,0", [code], side_effect=False
         )
 
-    if a.builder is not None and not a.builder.module.triple.startswith(("x86", "i686")):
+    if a.builder is not None and not is_x86(a.builder):
         return a
     return joined([emit(part.type, instructions, part) for part in registers_of(a)])
 
@@ -306,11 +295,17 @@ def element(a: Value, index: Any) -> Value:
 
 
 @formula
+def largest_apart(a: Value, count: int) -> Value:
+    """The largest of the elements that are `count` apart, of a vector without NaN."""
+    while a.count > count:
+        a = maximum(lower_half(a), upper_half(a))
+    return a
+
+
+@formula
 def largest(a: Value) -> Value:
     """The largest element of a vector without NaN."""
-    while a.count > 1:
-        a = maximum(lower_half(a), upper_half(a))
-    return element(a, 0)
+    return element(largest_apart(a, 1), 0)
 
 
 def elements_between(builder: ir.IRBuilder, first: Any, last: Any, kind: Vec) -> Any:

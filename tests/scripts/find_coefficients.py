@@ -3,11 +3,14 @@
     python tests/scripts/find_coefficients.py
 
 `exponential.py`: the polynomial p(r) = 1 + r + c2 r**2 + ... + cd r**d stands for exp(r) on
-[-REACH, REACH].  A linear program finds the corrections to Taylor's coefficients with the
+[-reach, reach].  A linear program finds the corrections to Taylor's coefficients with the
 smallest largest relative error (the minimax polynomial).  The coefficients are then rounded to
 the dtype from c2 up, one at a time, and after each rounding the remaining ones are found anew,
 so that they make up for it.  Printed are the coefficients and the largest relative error with
 exactly these coefficients in exact arithmetic; a kernel's own rounding comes on top.
+
+The scales 2**(c + j / S) of the S steps of an octave: the first is a number of the dtype, one
+for which the others are so nearly, and which its rounded inverse takes to 1.
 
 `logarithm.py`: with s = m / (2 + m), log(1 + m) = 2 s + s R(s**2), and R(z) = g1 z + g2 z**2
 + ... is found likewise for all m from sqrt(1/2) - 1 to sqrt(2) - 1; the error is that of s R.
@@ -23,16 +26,20 @@ from scipy.optimize import linprog
 
 mpmath.mp.dps = 60
 
-# x is reduced by the integer nearest to x * log2(e), whose rounding error is below 2**-8 for
-# slices that are not shifted first (`Format.limit` in exponential.py).
-REACH = mpmath.log(2) * (0.5 + 2**-8)
-DEGREES = {np.float32: 6, np.float64: 11}
+STEPS = {np.float32: 4, np.float64: 2}
+DEGREES = {np.float32: 4, np.float64: 9}
+# x is reduced by the integer nearest to x / h, h = ln(2) / steps, whose rounding error is below
+# 2**-7 for slices that are not shifted first (`Format.limit` in exponential.py).
+REACHES = {dtype: mpmath.log(2) / steps * (0.5 + 2**-7) for dtype, steps in STEPS.items()}
+# First scales to try: 1 less these multiples of the unit below 1.
+TRIED = {np.float32: range(1, 1 << 20), np.float64: range(1 << 10, 20_000 << 10, 1 << 10)}
 FITTED, CHECKED = 600, 20_000  # points
+FRACTION = 80  # bits
 
 
-def chebyshev(count: int) -> list[mpmath.mpf]:
-    """Points on [-REACH, REACH], denser towards the ends."""
-    return [REACH * mpmath.cos(mpmath.pi * i / (count - 1)) for i in range(count)]
+def chebyshev(reach: mpmath.mpf, count: int) -> list[mpmath.mpf]:
+    """Points on [-reach, reach], denser towards the ends."""
+    return [reach * mpmath.cos(mpmath.pi * i / (count - 1)) for i in range(count)]
 
 
 def relative_error(coefficients: list[mpmath.mpf], r: mpmath.mpf) -> mpmath.mpf:
@@ -43,19 +50,19 @@ def relative_error(coefficients: list[mpmath.mpf], r: mpmath.mpf) -> mpmath.mpf:
     return value / mpmath.exp(r) - 1
 
 
-def minimax(fixed: list[mpmath.mpf], degree: int) -> list[mpmath.mpf]:
+def minimax(fixed: list[mpmath.mpf], degree: int, reach: mpmath.mpf) -> list[mpmath.mpf]:
     """The best coefficients c2..cd that begin with `fixed`."""
     free = range(len(fixed) + 2, degree + 1)
     start = fixed + [1 / mpmath.factorial(k) for k in free]
-    points = chebyshev(FITTED)
+    points = chebyshev(reach, FITTED)
     errors = [relative_error(start, r) for r in points]
-    # The unknowns are the corrections at r = REACH and the bound, all over `scale`, so that
+    # The unknowns are the corrections at r = reach and the bound, all over `scale`, so that
     # the program's numbers are near 1 although the errors are near 2**-57.
     scale = max(abs(error) for error in errors) / 100
-    powers = np.array([[float((r / REACH) ** k / mpmath.exp(r)) for k in free] for r in points])
+    powers = np.array([[float((r / reach) ** k / mpmath.exp(r)) for k in free] for r in points])
     values = smallest_bound(powers, [float(error / scale) for error in errors])
     corrections = [
-        mpmath.mpf(value) * scale / REACH**k for k, value in zip(free, values, strict=True)
+        mpmath.mpf(value) * scale / reach**k for k, value in zip(free, values, strict=True)
     ]
     return fixed + [c + d for c, d in zip(start[len(fixed) :], corrections, strict=True)]
 
@@ -81,9 +88,33 @@ def rounded(value: mpmath.mpf, dtype: type[np.floating]) -> mpmath.mpf:
 def find(dtype: type[np.floating]) -> tuple[list[mpmath.mpf], mpmath.mpf]:
     """The rounded coefficients for `dtype` and the bound of their relative error."""
     fixed: list[mpmath.mpf] = []
-    for index in range(DEGREES[dtype] - 1):
-        fixed.append(rounded(minimax(fixed, DEGREES[dtype])[index], dtype))
-    return fixed, max(abs(relative_error(fixed, r)) for r in chebyshev(CHECKED))
+    degree, reach = DEGREES[dtype], REACHES[dtype]
+    for index in range(degree - 1):
+        fixed.append(rounded(minimax(fixed, degree, reach)[index], dtype))
+    return fixed, max(abs(relative_error(fixed, r)) for r in chebyshev(reach, CHECKED))
+
+
+def find_scales(dtype: type[np.floating]) -> tuple[list[mpmath.mpf], mpmath.mpf]:
+    """The scales of an octave for `dtype` and the bound of their relative error."""
+    bits, steps = np.finfo(dtype).nmant + 1, STEPS[dtype]
+    roots = [mpmath.mpf(2) ** (mpmath.mpf(j) / steps) for j in range(steps)]
+    # The search is in integers; the scales after the first are between 1 and 2, and the unit
+    # there is twice that of the first, which is below 1.
+    half = 1 << FRACTION
+    places = [int(root * half) for root in roots[1:]]
+
+    def distance(first: int) -> int:
+        """How far from a number of the dtype a scale is at the most."""
+        return max(abs((first * place + half) % (2 * half) - half) for place in places)
+
+    def has_inverse(first: int) -> bool:
+        scale = dtype(first * 2.0**-bits)
+        return bool(dtype(1) / scale * scale == 1)
+
+    first = min(filter(has_inverse, (2**bits - tried for tried in TRIED[dtype])), key=distance)
+    exact = [first * mpmath.mpf(2) ** -bits * root for root in roots]
+    scales = [rounded(scale, dtype) for scale in exact]
+    return scales, max(abs(a / b - 1) for a, b in zip(scales, exact, strict=True))
 
 
 S_REACH = (mpmath.sqrt(2) - 1) / (mpmath.sqrt(2) + 1)
@@ -138,6 +169,10 @@ def main() -> None:
         print(f"{dtype.__name__}: relative error at most 2**{size}")
         for c in coefficients:
             print(f'    float.fromhex("{float(c).hex()}"),')
+        scales, bound = find_scales(dtype)
+        print(f"scales: relative error at most 2**{mpmath.nstr(mpmath.log(bound, 2), 5)}")
+        for scale in scales:
+            print(f'    float.fromhex("{float(scale).hex()}"),')
 
 
 if __name__ == "__main__":
