@@ -68,7 +68,7 @@ def power_of_root(magic: Value, roots: Value, steps: int) -> Value:
 
 @formula
 def roots_of(numbers: tuple[float, ...], like: Value) -> Value:
-    """The table of `power_of_root` for these numbers, from 1/2 to 2, in the dtype of `like`.
+    """The table of `power_of_root` for these numbers, from 1 to 2, in the dtype of `like`.
 
     In a register, over and over.  Of the bits of each number is taken what the bits of i add:
     its own place among them, and the bias of an exponent.

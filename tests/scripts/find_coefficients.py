@@ -9,8 +9,8 @@ the dtype from c2 up, one at a time, and after each rounding the remaining ones 
 so that they make up for it.  Printed are the coefficients and the largest relative error with
 exactly these coefficients in exact arithmetic; a kernel's own rounding comes on top.
 
-The scales 2**(c + j / S) of the S steps of an octave: the first is a number of the dtype, one
-for which the others are so nearly, and which its rounded inverse takes to 1.
+The scales 2**(c + j / S) of the S steps of an octave, all from 1 to 2: the first is a number of
+the dtype, one for which the others are so nearly, and which its rounded inverse takes to 1.
 
 `logarithm.py`: with s = m / (2 + m), log(1 + m) = 2 s + s R(s**2), and R(z) = g1 z + g2 z**2
 + ... is found likewise for all m from sqrt(1/2) - 1 to sqrt(2) - 1; the error is that of s R.
@@ -31,7 +31,7 @@ DEGREES = {np.float32: 4, np.float64: 9}
 # x is reduced by the integer nearest to x / h, h = ln(2) / steps, whose rounding error is below
 # 2**-7 for slices that are not shifted first (`Format.limit` in exponential.py).
 REACHES = {dtype: mpmath.log(2) / steps * (0.5 + 2**-7) for dtype, steps in STEPS.items()}
-# First scales to try: 1 less these multiples of the unit below 1.
+# First scales to try: these multiples of the unit above 1.
 TRIED = {np.float32: range(1, 1 << 20), np.float64: range(1 << 10, 20_000 << 10, 1 << 10)}
 FITTED, CHECKED = 600, 20_000  # points
 FRACTION = 80  # bits
@@ -96,22 +96,20 @@ def find(dtype: type[np.floating]) -> tuple[list[mpmath.mpf], mpmath.mpf]:
 
 def find_scales(dtype: type[np.floating]) -> tuple[list[mpmath.mpf], mpmath.mpf]:
     """The scales of an octave for `dtype` and the bound of their relative error."""
-    bits, steps = np.finfo(dtype).nmant + 1, STEPS[dtype]
+    bits, steps = np.finfo(dtype).nmant, STEPS[dtype]
     roots = [mpmath.mpf(2) ** (mpmath.mpf(j) / steps) for j in range(steps)]
-    # The search is in integers; the scales after the first are between 1 and 2, and the unit
-    # there is twice that of the first, which is below 1.
-    half = 1 << FRACTION
-    places = [int(root * half) for root in roots[1:]]
+    unit = 1 << FRACTION  # the search is in integers
+    places = [int(root * unit) for root in roots]
 
     def distance(first: int) -> int:
         """How far from a number of the dtype a scale is at the most."""
-        return max(abs((first * place + half) % (2 * half) - half) for place in places)
+        return max(abs((first * place + unit // 2) % unit - unit // 2) for place in places)
 
     def has_inverse(first: int) -> bool:
         scale = dtype(first * 2.0**-bits)
         return bool(dtype(1) / scale * scale == 1)
 
-    first = min(filter(has_inverse, (2**bits - tried for tried in TRIED[dtype])), key=distance)
+    first = min(filter(has_inverse, (2**bits + tried for tried in TRIED[dtype])), key=distance)
     exact = [first * mpmath.mpf(2) ** -bits * root for root in roots]
     scales = [rounded(scale, dtype) for scale in exact]
     return scales, max(abs(a / b - 1) for a, b in zip(scales, exact, strict=True))
