@@ -76,10 +76,8 @@ SAMPLE = """
 
     digest = hashlib.sha256()
     for dtype in DTYPES:
-        for shape, dim in [((33, 10), 1), ((9, 131), 1), ((77, 40), 0), ((3, 5000), 1)]:
-            x = logits(shape, dtype, 10.0)
-            digest.update(softmax(x, dim).tobytes())
-            digest.update(softmax(x, dim, temperature=0.7).tobytes())
+        for shape, dim in [((33, 10), 1), ((9, 131), 1), ((77, 40), 0)]:
+            digest.update(softmax(logits(shape, dtype, 10.0), dim, workers=1).tobytes())
     print(digest.hexdigest())
 """
 
