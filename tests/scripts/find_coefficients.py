@@ -27,7 +27,7 @@ from scipy.optimize import linprog
 mpmath.mp.dps = 60
 
 STEPS = {np.float32: 4, np.float64: 2}
-DEGREES = {np.float32: 4, np.float64: 9}
+DEGREES = {np.float32: 4, np.float64: 10}
 # x is reduced by the integer nearest to x / h, h = ln(2) / steps, whose rounding error is below
 # 2**-7 for slices that are not shifted first (`Format.limit` in exponential.py).
 REACHES = {dtype: mpmath.log(2) / steps * (0.5 + 2**-7) for dtype, steps in STEPS.items()}
