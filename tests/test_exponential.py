@@ -70,7 +70,6 @@ def test_the_exponential_of_0_is_1(dtype: np.dtype[Any], shape: tuple[int, ...])
 
 SAMPLE = """
     import hashlib
-    import numpy as np
     from arrays import DTYPES, logits
     from fastsoftmax import softmax
 

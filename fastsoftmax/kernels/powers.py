@@ -6,7 +6,6 @@ in its low bits: the *magic* numbers of this module.
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -57,13 +56,18 @@ def power_of_root(magic: Value, roots: Value, steps: int) -> Value:
     `roots` is what `roots_of` makes of the `steps` numbers, a power of two of them.
     """
     i = _integers_of(magic)
-    place = _MANTISSA_BITS[magic.dtype] - int(math.log2(steps))
+    place = _place_of_octaves(magic, steps)
 
     def instructions(builder: ir.IRBuilder, i: Any, root: Any) -> Any:
         shifted = builder.shl(i, bits_constant(i.type, place))
         return builder.bitcast(builder.add(shifted, root), llvm_type(magic.type))
 
     return emit(magic.type, instructions, i, _looked_up(roots, i, steps))
+
+
+def _place_of_octaves(like: Value, steps: int) -> int:
+    """How far the octaves of an integer of steps are from being an exponent, in bits."""
+    return _MANTISSA_BITS[like.dtype] - (steps.bit_length() - 1)
 
 
 @formula
@@ -76,7 +80,7 @@ def roots_of(numbers: tuple[float, ...], like: Value) -> Value:
     dtype = like.dtype
     integer = np.dtype(_INTEGERS[dtype].name)
     bits = np.array(numbers, dtype.name).view(integer).astype(object)
-    place = _MANTISSA_BITS[dtype] - int(math.log2(len(numbers)))
+    place = _place_of_octaves(like, len(numbers))
     kind = Vec(_INTEGERS[dtype], REGISTER_BYTES // integer.itemsize)
     table = [
         int(bits[j]) - (_BIAS[dtype] << _MANTISSA_BITS[dtype]) - (j << place)
@@ -117,16 +121,16 @@ def _by_bit(index: Value, bit: int, clear: Value, set_: Value) -> Value:
 def _permuted(table: Value, index: Value) -> Value:
     """`_looked_up` for a register: one instruction (two for float64)."""
     table = shuffle(table, table, range(index.count))
-    dtype = {each: number for number, each in _INTEGERS.items()}[index.dtype]
-    numbers = llvm_type(Vec(dtype, index.count))
+    bits = index.dtype.bitwidth
+    numbers = llvm_type(Vec({32: types.float32, 64: types.float64}[bits], index.count))
     name = {
         128: "avx.vpermilvar.{}",
         256: "avx.vpermilvar.{}.256",
         512: "avx512.vpermilvar.{}.512",
-    }[index.count * dtype.bitwidth].format({32: "ps", 64: "pd"}[dtype.bitwidth])
+    }[index.count * bits].format({32: "ps", 64: "pd"}[bits])
 
     def instructions(builder: ir.IRBuilder, table: Any, index: Any) -> Any:
-        if dtype == types.float64:  # two elements, chosen by the second bit
+        if bits == 64:  # two elements, chosen by the second bit
             index = builder.shl(index, bits_constant(index.type, 1))
         code = call_llvm(
             builder, f"llvm.x86.{name}", numbers, [builder.bitcast(table, numbers), index]
