@@ -39,10 +39,15 @@ class WorkerDied(WorkerError):  # noqa: N818 - that is what happened
 
 
 def environment(threads: int, **changes: str) -> dict[str, str]:
-    """The variables of a contender's process."""
+    """The variables of a contender's process.
+
+    Its modules are kept as bytecode, as an installer leaves those of the others.
+    """
     paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     fixed = dict.fromkeys(THREAD_VARIABLES, str(threads))
-    return {**os.environ, **fixed, "PYTHONPATH": os.pathsep.join(paths), **changes}
+    ours = {**os.environ, **fixed, "PYTHONPATH": os.pathsep.join(paths), **changes}
+    ours.pop("PYTHONDONTWRITEBYTECODE", None)
+    return ours
 
 
 def usable_cpus() -> list[int]:

@@ -28,6 +28,7 @@ import llvmlite
 import numba
 from numba.core.caching import _Cache
 from numba.core.compiler import CompileResult
+from numba.core.runtime import rtsys
 from numba.core.serialize import dumps
 
 from fastsoftmax._version import __version__
@@ -113,7 +114,9 @@ class KernelCache(_Cache):  # type: ignore[misc]  # Numba has no type hints
             digest, payload = content[:_DIGEST_BYTES], content[_DIGEST_BYTES:]
             if hashlib.sha256(payload).digest() != digest:
                 return None
-            target_context.refresh()
+            # Enough for machine code.  A context that is to compile is refreshed as well, which
+            # imports SciPy where it is installed: a third of a second.
+            rtsys.initialize(target_context)
             result = CompileResult._rebuild(target_context, *pickle.loads(payload))
         except Exception:  # a broken file is as good as none; it will be written anew
             return None

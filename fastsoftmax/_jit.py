@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Callable
+import gc
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 import numba
@@ -64,6 +66,21 @@ def _data_of(kind: Data, array: Any, c: Any) -> NativeValue:
     return NativeValue(c.builder.load(place))
 
 
+@contextlib.contextmanager
+def _uncollected() -> Iterator[None]:
+    """Without Python's garbage collector, which takes a sixth of the time of compiling.
+
+    It looks through all objects again and again, as the compiler makes millions and drops few.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
 class Kernel:
     """A kernel in its two builds: serial, and parallel over its tasks.
 
@@ -111,7 +128,8 @@ class Kernel:
         dispatcher, signature = self._build(dtype, parallel)
         if parallel and (dtype.char, False) not in self._entries:
             self.compile(dtype, False)
-        entry: Callable[..., None] = dispatcher.compile(signature)
+        with _uncollected():
+            entry: Callable[..., None] = dispatcher.compile(signature)
         if not parallel:
             code = dispatcher.overloads[signature.args]
             address = code.library.get_pointer_to_function(code.fndesc.llvm_func_name)

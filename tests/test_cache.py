@@ -7,6 +7,7 @@ import pickle
 import shutil
 import signal
 import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,23 @@ def test_the_second_process_compiles_nothing(folder: Path) -> None:
     assert len(before) == 1
     assert call(folder, WITHOUT_COMPILER) == ""
     assert contents(folder) == before
+
+
+def test_a_kernel_that_is_found_needs_no_compiler_made_ready(folder: Path) -> None:
+    # Numba imports SciPy for that, and then compiles for others as ever.
+    code = """
+    import sys
+    import numba, numpy
+    print("scipy.linalg" in sys.modules)
+    print(numba.njit(lambda a: (a @ a).sum())(numpy.zeros((2, 2))))
+    """
+    assert call(folder, CALL + textwrap.dedent(code)).split() == ["False", "0.0"]
+
+
+@pytest.mark.parametrize("collects", [True, False])
+def test_compiling_leaves_the_garbage_collector_as_it_was(tmp_path: Path, collects: bool) -> None:
+    before = "import gc\n" if collects else "import gc\ngc.disable()\n"
+    assert call(tmp_path, before + CALL + "print(gc.isenabled())") == str(collects)
 
 
 def test_nothing_but_the_cache_lets_a_process_do_without_compiler(tmp_path: Path) -> None:
