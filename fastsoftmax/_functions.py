@@ -128,9 +128,10 @@ def softmax(
         and return_lse is False
     )
     if is_bare:
-        key = input.shape, input.strides, input.dtype, dim  # type: ignore[union-attr]
-        if out is not None:
-            key = key_with_out(key, input, out)
+        if out is None:
+            key = input.shape, input.strides, input.dtype, dim  # type: ignore[union-attr]
+        else:
+            key = key_with_out(input, dim, out)  # type: ignore[arg-type]
         way = ways.get(key)
         if way is not None:
             result = way(input, out)
