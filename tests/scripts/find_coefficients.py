@@ -57,7 +57,7 @@ def minimax(fixed: list[mpmath.mpf], degree: int, reach: mpmath.mpf) -> list[mpm
     points = chebyshev(reach, FITTED)
     errors = [relative_error(start, r) for r in points]
     # The unknowns are the corrections at r = reach and the bound, all over `scale`, so that
-    # the program's numbers are near 1 although the errors are near 2**-57.
+    # the program's numbers are near 1 although the errors are near 2**-62.
     scale = max(abs(error) for error in errors) / 100
     powers = np.array([[float((r / reach) ** k / mpmath.exp(r)) for k in free] for r in points])
     values = smallest_bound(powers, [float(error / scale) for error in errors])
