@@ -86,9 +86,10 @@ def softmax(
     Notes
     -----
     float32 and float64 results are within 2 ULP of the exact ones (0.35 on average), for any
-    length, subnormal results within one step, and the same slice has the same bits in any
-    batch, position, dim, stride, thread count and vector width.  float16 and bfloat16 are
-    computed in float32 and rounded once.  longdouble and complex go through plain NumPy.
+    length; subnormal results are at most one step from the correctly rounded ones.  The same
+    slice has the same bits in any batch, position, dim, stride, thread count and vector width.
+    float16 and bfloat16 are computed in float32 and rounded once.  longdouble and complex go
+    through plain NumPy.
 
     A slice with NaN or +inf, or with nothing but -inf, is NaN; -inf among finite elements
     gives 0.  Slices do not touch each other.  NumPy warns of nothing here.
