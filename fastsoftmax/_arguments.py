@@ -145,7 +145,8 @@ def temperature_of(given: Any, shape: tuple[int, ...], dims: Dims) -> Array | No
         array = np.asarray(given)
         if array.dtype.kind not in "iuf" and array.dtype.name != "bfloat16":
             raise TypeError
-        temperature = array.astype(np.float64)
+        with np.errstate(over="ignore", under="ignore"):  # of longdouble
+            temperature = array.astype(np.float64)
     except (TypeError, ValueError):
         raise TypeError(
             f"temperature={given!r}; it must be a positive float or an array of them"

@@ -146,6 +146,8 @@ def shortcut(call: Call, result: Array) -> Way | None:
     work = kernel_dtype(call.dtype)
     if work is None or not _converts(call.dtype) or stored_of(call, work) != call.dtype:
         return None
+    if call.temperature is not None and not _temperature.is_usual(call.temperature, FLOAT64):
+        return None  # its logits are scaled in each call
     if array.dtype != call.dtype and _casts_alike(call, result):
         way = _way_of(call._replace(inputs=(result,)), result)
         return None if way is None else _ways.after_cast(way, array.dtype, call.dtype)

@@ -30,10 +30,10 @@ def elementwise(call: Call) -> Array:
     dtype = call.dtype
     with np.errstate(all="ignore"):
         arrays = [array.astype(dtype) for array in call.inputs]
-        degrees = 1 if call.temperature is None else call.temperature.astype(dtype.char.lower())
+        degrees = None if call.temperature is None else call.temperature.astype(dtype.char.lower())
         shown = np.True_ if call.where is None else call.where
         if call.operation in {ops.BACKWARD, ops.LOG_BACKWARD}:
-            result = _backward(call.operation, arrays, axis, shown) / degrees
+            result = _divided(_backward(call.operation, arrays, axis, shown), degrees)
         else:
             result = _forward(call, arrays[0], degrees, shown)
         hidden = call.operation.hidden_result
@@ -42,7 +42,7 @@ def elementwise(call: Call) -> Array:
 
 def _forward(call: Call, array: Array, degrees: Any, shown: Any) -> Array:
     axis = call.dims or None
-    array = (-array if call.negated else array) / degrees
+    array = _divided(-array if call.negated else array, degrees)
     top = np.where(shown, array.real, -np.inf).max(axis=axis, keepdims=True)
     below = array - top
     terms = np.where(shown, np.exp(below), 0)
@@ -51,12 +51,17 @@ def _forward(call: Call, array: Array, degrees: Any, shown: Any) -> Array:
     return np.asarray(below - _log_of_sum(array, top, terms, axis))
 
 
+def _divided(array: Array, degrees: Array | None) -> Array:
+    """``array / degrees``; a complex infinity would become NaN even if divided by 1."""
+    return array if degrees is None else np.asarray(array / degrees)
+
+
 def _log_of_sum(array: Array, top: Array, terms: Array, axis: Any) -> Array:
     """log(sum of terms), the largest of which are 1."""
     if array.dtype.kind == "c":
         return np.asarray(np.log(terms.sum(axis=axis, keepdims=True)))
-    is_top = array == top
-    ties = np.sum(is_top & (terms != 0), axis=axis, keepdims=True)
+    is_top = (array == top) & (terms == 1)  # hidden elements are terms of 0, infinite ones NaN
+    ties = np.sum(is_top, axis=axis, keepdims=True)
     rest = np.where(is_top, 0, terms).sum(axis=axis, keepdims=True)
     return np.asarray(np.log1p((ties - 1) + rest))
 

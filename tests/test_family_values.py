@@ -240,6 +240,16 @@ def test_longdouble_and_complex_go_the_plain_route(kind: str) -> None:
         assert np.allclose(got, exact, rtol=1e-12, atol=1e-14)
 
 
+@pytest.mark.parametrize("kind", ["g", "D"])
+def test_infinite_elements_go_the_plain_route(kind: str) -> None:
+    x = np.array([[INF, 1, 2], [-INF, 1, 1], [-INF, -INF, -INF]]).astype(kind)
+    half = np.log(np.longdouble(2))
+    wanted = np.array([[NAN] * 3, [-INF, -half, -half], [NAN] * 3])
+    got = log_softmax(x, 1)
+    assert np.allclose(got.real, wanted, rtol=1e-15, equal_nan=True)
+    assert np.array_equal(got[1].imag, [0, 0, 0])
+
+
 @EACH
 def test_no_values_make_numpy_warn(relative: Relative, dtype: Any) -> None:
     patterns = np.random.default_rng(4).integers(0, 2**64, 2000, np.uint64).view(dtype)

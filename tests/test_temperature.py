@@ -135,6 +135,17 @@ def test_extreme_temperatures(relative: Relative, dtype: Any, temperature: float
             assert_accurate(got, exact, length)
 
 
+@EACH
+@pytest.mark.parametrize("temperature", EXTREMES)
+def test_the_second_call_with_an_extreme_temperature(
+    relative: Relative, dtype: Any, temperature: float
+) -> None:
+    inputs = relative.given(FEW_LAYOUTS[0], slices_of_several_sizes(33, dtype))
+    dim = FEW_LAYOUTS[0].dim
+    first, *later = (relative.call(*inputs, dim, temperature=temperature) for _ in range(3))
+    assert {each.tobytes() for each in later} == {first.tobytes()}
+
+
 @pytest.mark.parametrize("relative", [SOFTMAX, LOG_SOFTMAX], ids=name_of)
 def test_extreme_temperatures_beside_usual_ones(relative: Relative, dtype: Any) -> None:
     each = np.array([1e-30, 1.0, INF, 0.5, 1e30, 2.0])[:, np.newaxis]
