@@ -44,10 +44,8 @@ def environment(threads: int, **changes: str) -> dict[str, str]:
     Its modules are kept as bytecode, as an installer leaves those of the others.
     """
     paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-    fixed = dict.fromkeys(THREAD_VARIABLES, str(threads))
-    ours = {**os.environ, **fixed, "PYTHONPATH": os.pathsep.join(paths), **changes}
-    ours.pop("PYTHONDONTWRITEBYTECODE", None)
-    return ours
+    fixed = dict.fromkeys(THREAD_VARIABLES, str(threads)) | {"PYTHONDONTWRITEBYTECODE": ""}
+    return {**os.environ, **fixed, "PYTHONPATH": os.pathsep.join(paths), **changes}
 
 
 def usable_cpus() -> list[int]:
