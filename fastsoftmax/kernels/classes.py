@@ -8,7 +8,8 @@ come back as results.  Softmax and its logarithm, with no mask and no temperatur
 from __future__ import annotations
 
 import functools
-from typing import Any
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any
 
 from fastsoftmax._jit import device
 from fastsoftmax.kernels import exponential
@@ -49,28 +50,44 @@ from fastsoftmax.kernels.operations import (
 )
 from fastsoftmax.kernels.strides import SOURCE, TARGET, described
 from fastsoftmax.kernels.sums import LANES_BYTES, lane_count, lanes
-from fastsoftmax.kernels.tiles import framed, settle, strip_coefficients, sum_lanes
+from fastsoftmax.kernels.tiles import (
+    STRIP_BYTES,
+    framed,
+    settle,
+    strip_coefficients,
+    strip_count,
+    strip_like,
+    sum_pairs,
+)
 from fastsoftmax.kernels.turns import columns_of, vectors_of
 from fastsoftmax.kernels.values import Value, Vec, formula
 from fastsoftmax.kernels.vectors import double, splat, vector, vector_count
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 LEAST_CLASSES, MOST_CLASSES = 2, 40
 """Longer slices fill so many more vectors than there are registers that nothing is gained."""
-# Groups that go through each step together, at the most.
+# Groups that go through each step together, at the most, and their strips.
 _GROUPS = 4
 _TOPS_BYTES = _GROUPS * LANES_BYTES
+_STRIPS = _TOPS_BYTES // STRIP_BYTES
 # What is known of all slices at a time, in float64 at the most.
-_KNOWN_BYTES, _SUMS_BYTES = 5 * _GROUPS * 2 * LANES_BYTES, 3 * _GROUPS * 2 * LANES_BYTES
+_KNOWN_BYTES, _SUMS_BYTES = 5 * 2 * _TOPS_BYTES, 3 * 2 * _TOPS_BYTES
 
 
 @formula
 def _turn(tile: Value, tops: Value, x: Value, classes: int) -> None:
     """Write slices at `x`, as many as a vector has elements, to the tile."""
     like, step = vector(tile), vector_count(tile)
-    columns = columns_of([fetch(x, i * step, like) for i in range(classes)])
-    for i, column in enumerate(columns):
-        store(tile, i * lane_count(tile), column)
-    store(tops, 0, raised_by(splat(NEGATIVE_INFINITY, like), columns))
+
+    def stored() -> Iterator[Value]:
+        columns = columns_of(lambda i: fetch(x, i * step, like), classes, step)
+        for i, column in enumerate(columns):
+            store(tile, i * strip_count(tile), column)
+            yield column
+
+    store(tops, 0, raised_by(splat(NEGATIVE_INFINITY, like), stored(), classes))
 
 
 @formula
@@ -80,11 +97,13 @@ def _turn_back(
     """Write the results of as many slices to `out`."""
     step = vector_count(tile)
     coefficients = tuple(load(place, 0) for place in notes)
-    found = [
-        result(operation, load(tile, i * lane_count(tile)), None, coefficients, None)
-        for i in range(classes)
-    ]
-    for i, each in enumerate(vectors_of(found)):
+
+    def found(i: int) -> Value:
+        return result(operation, load(tile, i * strip_count(tile)), None, coefficients, None)
+
+    vectors = vectors_of(found, classes, step)
+    # Past the caches, what fills a line has to come at once.
+    for i, each in sorted(vectors, key=itemgetter(0)) if streaming else vectors:
         (put_past_caches if streaming else put)(out, i * step, each)
 
 
@@ -142,9 +161,10 @@ def _stream(staged: Any, out: Any, began: Any, count: Any) -> Any:
 
 
 def _of_classes(operation: Operation, classes: int) -> Any:
-    tile_bytes, lines = (classes + 1) * LANES_BYTES * _GROUPS, classes * LANES_BYTES
-    # The groups that are asked for while sums are taken, counted from these.
-    ahead = _GROUPS + AHEAD_BYTES // lines
+    # With the rows that are read beyond the last one.
+    tiles_bytes, lines = (classes + 2) * STRIP_BYTES * _STRIPS, classes * STRIP_BYTES
+    # The strips that are asked for while sums are taken, counted from these.
+    ahead = _STRIPS + AHEAD_BYTES // lines
     # What was held on of a line, whose elements may be half as long, and a line read beyond.
     staged_bytes = lines + 4 * LINE_BYTES
 
@@ -152,7 +172,7 @@ def _of_classes(operation: Operation, classes: int) -> Any:
     def body(bases, _options, geometry, _scratch, first, last):
         """All steps for the groups of slices `first` to `last` - 1: as many as there are lanes.
 
-        The last group may have fewer; nobody looks at what becomes of the others.
+        By strips.  The last strip may have fewer; nobody looks at what becomes of the others.
         """
         source, target = bases[SOURCE], bases[TARGET]
         like = computed_like(source)
@@ -160,21 +180,25 @@ def _of_classes(operation: Operation, classes: int) -> Any:
         scope = numbers, None
         _, streaming, _, _, _, axes, _ = described(geometry)
         slices = axes[1][0]
-        tile, tops = workspace(like, tile_bytes), workspace(like, _TOPS_BYTES)
+        tiles, tops = workspace(like, tiles_bytes), workspace(like, _TOPS_BYTES)
         notes = workspace(like, _TOPS_BYTES), workspace(like, _TOPS_BYTES)
         last_ones, staged = workspace(source, lines), workspace(like, staged_bytes)
-        group, strip, step = lanes(like), lane_count(like), vector_count(like)
-        pitch, elements = (classes + 1) * strip, classes * strip
-        nothing = (group, group), None
+        group, strip, step = strip_like(like), strip_count(like), vector_count(like)
+        size, elements = (classes + 2) * strip, classes * strip
+        nothing = (lanes(like), lanes(like)), None
         known, sums = workspace_bytes(like, _KNOWN_BYTES), workspace_bytes(like, _SUMS_BYTES)
         start = framed(operation, group, scope)
+        # Strips that end within a line are streamed with what was held on.
+        fills_lines = elements % line_count(target) == 0
+        first *= lane_count(like) // strip
+        last = min(last * (lane_count(like) // strip), (slices + strip - 1) // strip)
         out_line = advance(target, first * elements)
         began = 0
         if streaming:
             began = (line_count(target) - elements_before_line(out_line)) % line_count(target)
         out_line, held = advance(out_line, -began), began
-        for now in range(first, last, _GROUPS):
-            count = min(_GROUPS, last - now)
+        for now in range(first, last, _STRIPS):
+            count = min(_STRIPS, last - now)
             for i in range(count):
                 x = advance(source, (now + i) * elements)
                 present = min(strip, slices - (now + i) * strip)
@@ -182,19 +206,25 @@ def _of_classes(operation: Operation, classes: int) -> Any:
                     _copy(x, last_ones, present * classes)
                     x = last_ones
                 for part in range(0, present, step):
-                    mine, top = advance(tile, i * pitch + part), advance(tops, i * strip + part)
+                    mine, top = advance(tiles, i * size + part), advance(tops, i * strip + part)
                     _turn(mine, top, advance(x, part * classes), classes)
             for i in range(count):
-                mine, top = advance(tile, i * pitch), load_like(tops, i * strip, group)
-                settled = settle(operation, mine, strip, classes, top, scope)
+                tile, top = advance(tiles, i * size), load_like(tops, i * strip, group)
+                settled = settle(operation, tile, strip, classes, top, scope)
                 keep(known, i, framed(operation, settled, scope))
             for i in range(count):
-                mine = advance(tile, i * pitch)
                 top, _, frame, back = kept(known, i, start)
                 coming = advance(source, (now + i + (ahead if streaming else 0)) * elements), strip
-                tiles = mine, mine
-                found = sum_lanes(
-                    operation, tiles, strip, classes, top, scope, frame, back, coming, True, None
+                found = sum_pairs(
+                    operation,
+                    advance(tiles, i * size),
+                    strip,
+                    classes,
+                    top,
+                    scope,
+                    frame,
+                    back,
+                    coming,
                 )
                 keep(sums, i, found)
             for i in range(count):
@@ -210,11 +240,12 @@ def _of_classes(operation: Operation, classes: int) -> Any:
                 out = advance(target, (now + i) * elements)
                 present = min(strip, slices - (now + i) * strip)
                 whole = present == strip
+                aligned = held == 0 and fills_lines
                 for part in range(0, present, step):
-                    mine = advance(tile, i * pitch + part)
+                    mine = advance(tiles, i * size + part)
                     here = advance(notes[0], i * strip + part), advance(notes[1], i * strip + part)
                     there = advance(out, part * classes)
-                    if whole and streaming and held == 0:
+                    if whole and streaming and aligned:
                         _turn_back(operation, there, mine, here, classes, True)
                     elif whole and not streaming:
                         _turn_back(operation, there, mine, here, classes, False)
@@ -223,7 +254,7 @@ def _of_classes(operation: Operation, classes: int) -> Any:
                         _turn_back(operation, there, mine, here, classes, False)
                 if not streaming and not whole:
                     write_block(COPY, staged, staged, out, present * classes, nothing, False)
-                elif streaming and (held > 0 or not whole):
+                elif streaming and not (whole and aligned):
                     results = held + present * classes
                     done = _stream(staged, out_line, began, results)
                     began = began if done == 0 else 0

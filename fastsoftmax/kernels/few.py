@@ -29,7 +29,7 @@ from fastsoftmax.kernels.vectors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable
 
 
 @device
@@ -87,13 +87,13 @@ def _columns(tile: Value, vectors: list[Value]) -> Value:
     columns = transpose(tuple(vectors))
     for i, column in enumerate(columns):
         store(tile, i * lane_count(tile), column)
-    return raised_by(splat(NEGATIVE_INFINITY, vectors[0]), columns)
+    return raised_by(splat(NEGATIVE_INFINITY, vectors[0]), columns, len(columns))
 
 
-def raised_by(top: Value, columns: Sequence[Value]) -> Value:
-    """`top`, raised to the columns: in four chains, as each `maximum` waits for the last."""
+def raised_by(top: Value, columns: Iterable[Value], count: int) -> Value:
+    """`top`, raised to `count` columns: in four chains, as each `maximum` waits for the last."""
     lows = splat(NEGATIVE_INFINITY, top)
-    chains = [top, *[lows] * (3 if len(columns) > 3 else len(columns) // 2)]
+    chains = [top, *[lows] * (3 if count > 3 else count // 2)]
     for i, column in enumerate(columns):
         chains[i % len(chains)] = maximum(column, chains[i % len(chains)])
     while len(chains) > 1:  # none of them is NaN

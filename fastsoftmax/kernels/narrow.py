@@ -90,7 +90,7 @@ def _turn(tile: Value, top: Value, rows: Value, j: Value, stride: Value, width: 
     columns = transpose(tuple(loaded))
     for i, column in enumerate(columns):
         store(tile, (j + i) * lane_count(tile), column)
-    return raised_by(top, columns)
+    return raised_by(top, columns, len(columns))
 
 
 @device

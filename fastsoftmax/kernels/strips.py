@@ -11,7 +11,6 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from fastsoftmax._cpu import VECTOR_BYTES
 from fastsoftmax._jit import device
 from fastsoftmax.kernels import exponential
 from fastsoftmax.kernels.cells import degrees_of, note, notes_for, summarise
@@ -19,7 +18,6 @@ from fastsoftmax.kernels.elements import computed_like, fetch, put, put_past_cac
 from fastsoftmax.kernels.exponential import exponent_of, window
 from fastsoftmax.kernels.groups import raise_at
 from fastsoftmax.kernels.memory import (
-    LINE_BYTES,
     advance,
     load_like,
     store,
@@ -49,7 +47,7 @@ from fastsoftmax.kernels.packing import (
     unpack,
 )
 from fastsoftmax.kernels.strides import SOURCE, TARGET, described, run_at, strides_of
-from fastsoftmax.kernels.sums import LANES_BYTES, SINGLE, lane_count
+from fastsoftmax.kernels.sums import SINGLE, lane_count
 from fastsoftmax.kernels.tiles import (
     TOTALS_BYTES,
     fold_lanes,
@@ -58,39 +56,23 @@ from fastsoftmax.kernels.tiles import (
     returned,
     settle,
     strip_coefficients,
+    strip_count,
+    strip_like,
     taken,
 )
 from fastsoftmax.kernels.tiles import fetch as ask_for
-from fastsoftmax.kernels.values import Value, Vec, as_type, formula
+from fastsoftmax.kernels.values import Value, formula
 from fastsoftmax.kernels.vectors import double, splat
 
 NOTHING, THROUGH_CACHES, PAST_CACHES = range(3)
 """How results leave a tile."""
 
-STRIP_BYTES = min(LANES_BYTES, max(LINE_BYTES, 2 * VECTOR_BYTES))
-"""The width of a strip: two registers, a cache line at least.
-
-The sixteen registers of AVX2 have no room for more: (32, 128, 28, 28) dim 1 took 3.0 ms on one
-thread with strips as wide as lanes, four registers, and takes 2.7.
-"""
 _NEAR_ROWS = 8
 """How many rows ahead lines are asked for a second time.
 
 What was asked for a cell ahead may have left the second-level cache by then, where rows lie a
 power of two apart: (1000, 4096) float64 dim 0 took 12.9 ms on one thread without, 10.5 with it.
 """
-
-
-@formula
-def _strip_count(like: Value) -> int:
-    """The slices of a strip."""
-    return int(STRIP_BYTES * 8 // like.dtype.bitwidth)
-
-
-@formula
-def _strip_like(address: Value) -> Value:
-    """A zero for each slice of a strip."""
-    return as_type(0.0, Vec(address.dtype, _strip_count(address)), address.builder)
 
 
 @formula
@@ -112,7 +94,7 @@ def _exchange(
     x, ahead, out, near = ends
     in_tile, in_x, in_out = places
     uppers, lowers, tops = memory
-    group = _strip_like(other)
+    group = strip_like(other)
     if leaving != NOTHING:
         left = load_like(other, in_tile + i, group)
         coefficients = load_like(uppers, i, group), load_like(lowers, i, group)
@@ -141,7 +123,7 @@ def _exchange_next(operation: Any, exchange: Any, state: Any) -> Any:
         _exchange(operation, other, ends, places, i, memory, THROUGH_CACHES)
     else:
         _exchange(operation, other, ends, places, i, memory, PAST_CACHES)
-    i += _strip_count(other)
+    i += strip_count(other)
     if i == steps[3]:
         i = 0
         in_tile, in_x, in_out = in_tile + steps[0], in_x + steps[1], in_out + steps[2]
@@ -245,7 +227,7 @@ def _strips(operation: Operation, writes: bool) -> Any:
         step_in, step_out = strides_of(dims, SOURCE)[0], strides_of(dims, TARGET)[0]
         grid = grid_of(axes, width, bases[TARGET], step_out, streaming and writes)
         leaving = PAST_CACHES if grid[4] else THROUGH_CACHES if writes else NOTHING
-        group, strip = _strip_like(like), _strip_count(like)
+        group, strip = strip_like(like), strip_count(like)
         steps, scope = (pitch, step_in, step_out, width), (numbers, None)
         short = length <= SINGLE
         above = cell = cell_of(first, grid)
