@@ -31,7 +31,7 @@ HUGE = np.empty((1 << 14, 1 << 14), F4)
         ((100, 10), 1, ("classes", "narrow")),
         ((100, 2), -1, ("classes", "narrow")),
         ((30, 20, 3), 2, ("classes", "narrow")),
-        ((100, 64), 1, ("narrow",)),
+        ((100, 64), 1, ("classes", "narrow")),
         ((100, 1000), 1, ("rows", "along")),
         ((3, 65), 1, ("rows", "along")),
         ((1000,), 0, ("rows", "along")),
@@ -66,13 +66,13 @@ def test_plain_softmax_of_rows_has_a_kernel_of_its_own() -> None:
 
 @pytest.mark.parametrize("function", ["softmax", "log_softmax"])
 def test_very_short_slices_one_after_the_other_have_a_kernel_of_their_length(function: str) -> None:
-    for length in range(2, 41):
+    for length in range(2, 65):
         x = np.zeros((5, 8, length), F4)
         assert explain(x, 2, function=function).kernel == "classes"
         assert explain(x[0, :1], 1, function=function).kernel == "classes"
         assert explain(x[:, ::2], 2, function=function).kernel == "narrow"
         assert explain(x, 2, function=function, temperature=0.7).kernel == "narrow"
-    assert explain(np.zeros((5, 41), F4), 1, function=function).kernel == "narrow"
+    assert explain(np.zeros((5, 65), F4), 1, function=function).kernel in ("rows", "along")
     assert explain(np.zeros((5, 10), F4), 1, out=np.zeros((5, 20), F4)[:, ::2]).kernel == "narrow"
 
 

@@ -135,7 +135,7 @@ def test_groups_of_narrow_slices(dtype: Any, count: int, length: int) -> None:
 
 
 @pytest.mark.parametrize("function", [softmax, log_softmax])
-@pytest.mark.parametrize("length", range(2, 44))
+@pytest.mark.parametrize("length", [*range(2, 41), 47, 50, 56, 60, 63, 64, 65])
 def test_slices_one_after_the_other(dtype: Any, length: int, function: Any) -> None:
     """Turned into columns in registers, by shuffles that are made for each length."""
     for count in (1, 7, 31, 32, 33, 129, 300):
@@ -152,7 +152,7 @@ def test_slices_one_after_the_other(dtype: Any, length: int, function: Any) -> N
 
 
 @pytest.mark.parametrize("name", ["float16", "bfloat16", "float32", "float64"])
-@pytest.mark.parametrize("length", [2, 3, 5, 10, 16, 32])
+@pytest.mark.parametrize("length", [2, 3, 5, 10, 16, 32, 37, 63])
 def test_short_slices_past_the_caches_wherever_lines_begin(length: int, name: str) -> None:
     kind = np.dtype(getattr(ml_dtypes, name, name))
     for count in (8_000_000 // length + extra for extra in (0, 1, 30)):

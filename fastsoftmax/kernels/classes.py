@@ -49,7 +49,7 @@ from fastsoftmax.kernels.operations import (
     totals,
 )
 from fastsoftmax.kernels.strides import SOURCE, TARGET, described
-from fastsoftmax.kernels.sums import LANES_BYTES, lane_count, lanes
+from fastsoftmax.kernels.sums import SINGLE, lane_count, lanes
 from fastsoftmax.kernels.tiles import (
     STRIP_BYTES,
     framed,
@@ -66,12 +66,11 @@ from fastsoftmax.kernels.vectors import double, splat, vector, vector_count
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-LEAST_CLASSES, MOST_CLASSES = 2, 40
-"""Longer slices fill so many more vectors than there are registers that nothing is gained."""
-# Groups that go through each step together, at the most, and their strips.
-_GROUPS = 4
-_TOPS_BYTES = _GROUPS * LANES_BYTES
-_STRIPS = _TOPS_BYTES // STRIP_BYTES
+LEAST_CLASSES, MOST_CLASSES = 2, SINGLE
+"""Slices that have one lane."""
+# Strips that go through each step together, at the most, and what their tiles may take.
+_STRIPS, _TILES_BYTES = 4, 24576
+_TOPS_BYTES = _STRIPS * STRIP_BYTES
 # What is known of all slices at a time, in float64 at the most.
 _KNOWN_BYTES, _SUMS_BYTES = 5 * 2 * _TOPS_BYTES, 3 * 2 * _TOPS_BYTES
 
@@ -162,9 +161,11 @@ def _stream(staged: Any, out: Any, began: Any, count: Any) -> Any:
 
 def _of_classes(operation: Operation, classes: int) -> Any:
     # With the rows that are read beyond the last one.
-    tiles_bytes, lines = (classes + 2) * STRIP_BYTES * _STRIPS, classes * STRIP_BYTES
+    tile_bytes, lines = (classes + 2) * STRIP_BYTES, classes * STRIP_BYTES
+    most = min(_STRIPS, _TILES_BYTES // tile_bytes)
+    tiles_bytes = most * tile_bytes
     # The strips that are asked for while sums are taken, counted from these.
-    ahead = _STRIPS + AHEAD_BYTES // lines
+    ahead = most + AHEAD_BYTES // lines
     # What was held on of a line, whose elements may be half as long, and a line read beyond.
     staged_bytes = lines + 4 * LINE_BYTES
 
@@ -197,8 +198,8 @@ def _of_classes(operation: Operation, classes: int) -> Any:
         if streaming:
             began = (line_count(target) - elements_before_line(out_line)) % line_count(target)
         out_line, held = advance(out_line, -began), began
-        for now in range(first, last, _STRIPS):
-            count = min(_STRIPS, last - now)
+        for now in range(first, last, most):
+            count = min(most, last - now)
             for i in range(count):
                 x = advance(source, (now + i) * elements)
                 present = min(strip, slices - (now + i) * strip)
