@@ -32,9 +32,10 @@ def array_of(name: str, given: Any) -> Array:
     """`given` as an array of numbers."""
     array = np.asarray(given)
     if result_dtype(array.dtype) is None:
-        raise TypeError(
-            f"{name} has the dtype {array.dtype}; it must be floating, integer, bool or complex"
-        )
+        wanted = "it must be floating, integer, bool or complex"
+        if array.dtype.kind == "O":
+            wanted += ": convert it by numpy.asarray(x, float) or, from pandas, x.to_numpy(float)"
+        raise TypeError(f"{name} has the dtype {array.dtype}; {wanted}")
     return array
 
 

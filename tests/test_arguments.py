@@ -39,7 +39,7 @@ def out_of_range(dim: Any, low: int, high: int, got: int, **arguments: Any) -> R
 EMPTY, SCALAR = np.zeros((2, 0), np.float32), np.float32(3)
 
 INPUTS = [
-    refused(TypeError, "input", "object", input=np.array([1, None]), dim=0),
+    refused(TypeError, "input", "object", "to_numpy(float)", input=np.array([1, None]), dim=0),
     refused(TypeError, "input", "object", input=[{}], dim=0),
     refused(TypeError, "input", "object", input=None, dim=0),
     refused(TypeError, "input", "<U1", input="x", dim=0),
