@@ -13,12 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from fastsoftmax._jit import device
 from fastsoftmax.kernels import exponential
-from fastsoftmax.kernels.along import write_block
 from fastsoftmax.kernels.elements import (
     computed_like,
     fetch,
     put,
-    put_part,
     put_past_caches,
 )
 from fastsoftmax.kernels.few import raised_by
@@ -34,13 +32,15 @@ from fastsoftmax.kernels.memory import (
     load_kind,
     load_like,
     store,
+    store_first,
+    store_part,
+    stream,
     stream_fence,
     workspace,
     workspace_bytes,
 )
 from fastsoftmax.kernels.operands import kernel_over
 from fastsoftmax.kernels.operations import (
-    COPY,
     NEGATIVE_INFINITY,
     Operation,
     begin,
@@ -49,7 +49,7 @@ from fastsoftmax.kernels.operations import (
     totals,
 )
 from fastsoftmax.kernels.strides import SOURCE, TARGET, described
-from fastsoftmax.kernels.sums import SINGLE, lane_count, lanes
+from fastsoftmax.kernels.sums import SINGLE, lane_count
 from fastsoftmax.kernels.tiles import (
     STRIP_BYTES,
     framed,
@@ -61,7 +61,7 @@ from fastsoftmax.kernels.tiles import (
 )
 from fastsoftmax.kernels.turns import columns_of, vectors_of
 from fastsoftmax.kernels.values import Value, Vec, formula
-from fastsoftmax.kernels.vectors import double, splat, vector, vector_count
+from fastsoftmax.kernels.vectors import double, native, splat, vector, vector_count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -112,6 +112,22 @@ def _copy(x: Any, out: Any, count: Any) -> None:
         out[i] = x[i]
 
 
+@formula
+def _register_at(staged: Value, j: Value) -> Value:
+    return load_kind(staged, j, native(staged.dtype))
+
+
+@device
+def _deliver(staged: Any, out: Any, count: Any) -> None:
+    """Write the first `count` results that are staged."""
+    step = vector_count(out)
+    whole = count - count % step
+    for j in range(0, whole, step):
+        store(out, j, _register_at(staged, j))
+    if whole < count:
+        store_first(out, whole, _register_at(staged, whole), count - whole)
+
+
 # --- Results past the caches, whose lines begin anywhere ----------------------------------
 
 
@@ -123,13 +139,13 @@ def _line_at(staged: Value, j: Value, out: Value) -> Value:
 
 @formula
 def _stream_line(staged: Value, j: Value, out: Value) -> None:
-    put_past_caches(out, j, _line_at(staged, j, out))
+    stream(out, j, _line_at(staged, j, out))
 
 
 @formula
 def _put_line(staged: Value, j: Value, out: Value, first: Value, last: Value) -> None:
     """The elements `first` to `last` - 1 of a line, through the caches."""
-    put_part(out, j, _line_at(staged, j, out), first, last)
+    store_part(out, j, _line_at(staged, j, out), first, last)
 
 
 @formula
@@ -166,8 +182,8 @@ def _of_classes(operation: Operation, classes: int) -> Any:
     tiles_bytes = most * tile_bytes
     # The strips that are asked for while sums are taken, counted from these.
     ahead = most + AHEAD_BYTES // lines
-    # What was held on of a line, whose elements may be half as long, and a line read beyond.
-    staged_bytes = lines + 4 * LINE_BYTES
+    # With what was held on of a line, and a line read beyond.
+    staged_bytes = lines + 2 * LINE_BYTES
 
     @device
     def body(bases, _options, geometry, _scratch, first, last):
@@ -183,10 +199,9 @@ def _of_classes(operation: Operation, classes: int) -> Any:
         slices = axes[1][0]
         tiles, tops = workspace(like, tiles_bytes), workspace(like, _TOPS_BYTES)
         notes = workspace(like, _TOPS_BYTES), workspace(like, _TOPS_BYTES)
-        last_ones, staged = workspace(source, lines), workspace(like, staged_bytes)
+        last_ones, staged = workspace(source, lines), workspace(target, staged_bytes)
         group, strip, step = strip_like(like), strip_count(like), vector_count(like)
         size, elements = (classes + 2) * strip, classes * strip
-        nothing = (lanes(like), lanes(like)), None
         known, sums = workspace_bytes(like, _KNOWN_BYTES), workspace_bytes(like, _SUMS_BYTES)
         start = framed(operation, group, scope)
         # Strips that end within a line are streamed with what was held on.
@@ -248,13 +263,12 @@ def _of_classes(operation: Operation, classes: int) -> Any:
                     there = advance(out, part * classes)
                     if whole and streaming and aligned:
                         _turn_back(operation, there, mine, here, classes, True)
-                    elif whole and not streaming:
-                        _turn_back(operation, there, mine, here, classes, False)
                     else:
-                        there = advance(staged, held + part * classes)
+                        if streaming or not whole:
+                            there = advance(staged, held + part * classes)
                         _turn_back(operation, there, mine, here, classes, False)
                 if not streaming and not whole:
-                    write_block(COPY, staged, staged, out, present * classes, nothing, False)
+                    _deliver(staged, out, present * classes)
                 elif streaming and not (whole and aligned):
                     results = held + present * classes
                     done = _stream(staged, out_line, began, results)
