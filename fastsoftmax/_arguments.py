@@ -28,9 +28,20 @@ class Missing:
 MISSING: Final = Missing()
 
 
+def as_array(name: str, given: Any) -> Array:
+    """`given` as an array of anything."""
+    try:
+        return np.asarray(given)
+    except ValueError as error:
+        raise ValueError(
+            f"{name}, a {type(given).__name__}, makes no array; nested sequences must have one "
+            f"length on each level ({error})"
+        ) from None
+
+
 def array_of(name: str, given: Any) -> Array:
     """`given` as an array of numbers."""
-    array = np.asarray(given)
+    array = as_array(name, given)
     if result_dtype(array.dtype) is None:
         wanted = "it must be floating, integer, bool or complex"
         if array.dtype.kind == "O":
@@ -128,7 +139,7 @@ def where_of(given: Any, shape: tuple[int, ...]) -> Array | None:
     """The mask, not yet broadcast to `shape`; None where there is none."""
     if given is None:
         return None
-    mask = np.asarray(given)
+    mask = as_array("where", given)
     if mask.dtype != np.bool_:
         raise TypeError(f"where has the dtype {mask.dtype}; it must be bool")
     if not _broadcasts(mask.shape, shape):
@@ -187,8 +198,8 @@ def check_out(out: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
         raise ValueError(f"out has the shape {out.shape}; it must have {shape}, that of the result")
     if out.dtype.kind in "USO" or not np.can_cast(dtype, out.dtype, "same_kind"):
         raise TypeError(
-            f"out has the dtype {out.dtype}, to which {dtype}, that of the result, cannot be "
-            "cast by the rule 'same_kind'"
+            f"out has the dtype {out.dtype}; it must be {dtype}, that of the result, or one that "
+            "NumPy casts it to by the rule 'same_kind'"
         )
     if not out.flags.writeable:
         raise ValueError("out is read-only; it must be writeable")

@@ -49,7 +49,7 @@ def cross_entropy(
         call = call._replace(inputs=(hidden,), where=None)
     (along,) = call.dims
     weights = _weights_of(weight, call.length)
-    targets = np.asarray(target)
+    targets = _arguments.as_array("target", target)
     if isinstance(target, np.ma.MaskedArray) and targets.dtype.kind in "iu":
         targets = np.where(np.ma.getmaskarray(target), ignored, targets.astype(np.int64))
     is_floating = targets.dtype.kind == "f" or targets.dtype.name == "bfloat16"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastsoftmax._arguments import MISSING
+from fastsoftmax._arguments import MISSING, as_array
 from fastsoftmax._shortcuts import key_of, ways
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def cross_entropy(
     """
     key = None
     if isinstance(target, int | list):
-        target = np.asarray(target)
+        target = as_array("target", target)
     if (
         weight is None
         and label_smoothing.__class__ is float

@@ -109,7 +109,10 @@ def known(name: str, arguments: tuple[Any, ...], second: Any = None) -> tuple[An
     """``(key, result)`` of a call, by the way of one with the same key; None if there was none."""
     input, dim, dtype, axis, out, where, temperature, workers = arguments
     if input.__class__ is list:
-        input = np.asarray(input)
+        try:
+            input = np.asarray(input)
+        except ValueError:  # refused by name on the long way
+            return None, None
     key = key_of(name, input, dim, dtype, axis, out, where, temperature, workers, second)
     way = ways.get(key)
     return key, None if way is None else way(input, out, where, second)

@@ -89,7 +89,7 @@ def warmup(
         Of "rows" (long slices along memory), "narrow" (short ones), "columns" (slices across
         memory) and "split" (long slices that threads share).
     classes : sequence of int, optional
-        Lengths, from 2 to 40, of short slices one after the other in memory, as classifiers'
+        Lengths, from 2 to 64, of short slices one after the other in memory, as classifiers'
         scores are: `softmax` and `log_softmax` have a kernel for each, which belongs to the
         layout "narrow".
     parallel : bool, optional

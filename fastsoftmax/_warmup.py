@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -51,7 +52,7 @@ def warmup(
     dtypes = dtypes if isinstance(dtypes, list | tuple | set) else [dtypes]
     _check("functions", functions, tuple(OPERATIONS))
     _check("layouts", layouts, LAYOUTS)
-    classes = [_number_of_classes(each) for each in classes]
+    classes = [_number_of_classes(each) for each in _several(classes)]
     stored = {storage(_dtype_of(each)) for each in dtypes}
     wanted = {
         (kernel, dtype, build)
@@ -76,6 +77,10 @@ _BUILDS = {False: "serial", True: "parallel"}
 
 def _names(given: Sequence[str]) -> Sequence[str]:
     return (given,) if isinstance(given, str) else given
+
+
+def _several(classes: Any) -> Iterable[Any]:
+    return classes if isinstance(classes, Iterable) else [classes]
 
 
 def _dtype_of(given: Any) -> np.dtype[Any]:

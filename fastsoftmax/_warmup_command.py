@@ -32,7 +32,7 @@ def add_words(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
         type=_numbers,
         default=(2, 3, 10),
         metavar="A,B",
-        help="lengths of short slices with kernels of their own, from 2 to 40 (default: 2,3,10)",
+        help="lengths of short slices with kernels of their own, from 2 to 64 (default: 2,3,10)",
     )
     parser.add_argument(
         "--serial", action="store_true", help="leave out the builds for several threads"

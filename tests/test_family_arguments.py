@@ -227,3 +227,19 @@ def test_an_axis_error_is_an_index_error_and_a_value_error(function: Function) -
     for error in (IndexError, ValueError):
         with pytest.raises(error, match=re.escape("[-2, 1], but got 2")):
             function(MATRIX, dim=2)
+
+
+@pytest.mark.parametrize(
+    ("name", "call"),
+    [
+        ("input", lambda ragged: fastsoftmax.softmax(ragged, 0)),
+        ("input", lambda ragged: fastsoftmax.logsumexp(tuple(ragged), 0)),
+        ("input", lambda ragged: fastsoftmax.cross_entropy(ragged, [0, 1])),
+        ("target", lambda ragged: fastsoftmax.cross_entropy(np.eye(2), ragged)),
+        ("grad_output", lambda ragged: fastsoftmax.softmax_backward(ragged, ragged, 0)),
+        ("where", lambda ragged: fastsoftmax.softmax([1.0, 2.0], 0, where=ragged)),
+    ],
+)
+def test_sequences_of_several_lengths_are_refused_by_name(name: str, call: Any) -> None:
+    with pytest.raises(ValueError, match=f"{name}, a (list|tuple), makes no array.* one length"):
+        call([[1.0, 2.0], [3.0]])

@@ -137,6 +137,7 @@ def test_functions_that_explain_does_not_know() -> None:
         ({"classes": [1]}, ("classes", "1", "from 2 to 64")),
         ({"classes": [10, 65]}, ("classes", "65")),
         ({"classes": [2.0]}, ("classes", "2.0")),
+        ({"classes": 65}, ("classes", "65")),
         ({"classes": [True]}, ("classes", "True")),
         ({"classes": ["3"]}, ("classes", "'3'")),
         ({"dtypes": ["int32"]}, ("dtype", "int32")),
