@@ -68,8 +68,9 @@ if TYPE_CHECKING:
 
 LEAST_CLASSES, MOST_CLASSES = 2, SINGLE
 """Slices that have one lane."""
-# Strips that go through each step together, at the most, and what their tiles may take.
-_STRIPS, _TILES_BYTES = 4, 24576
+# Strips that go through each step together, at the most: as many as take 6 KiB, four if they
+# take 24 KiB at the most.
+_STRIPS, _TILES_BYTES, _LARGE_TILES_BYTES = 8, 6144, 24576
 _TOPS_BYTES = _STRIPS * STRIP_BYTES
 # What is known of all slices at a time, in float64 at the most.
 _KNOWN_BYTES, _SUMS_BYTES = 5 * 2 * _TOPS_BYTES, 3 * 2 * _TOPS_BYTES
@@ -178,7 +179,7 @@ def _stream(staged: Any, out: Any, began: Any, count: Any) -> Any:
 def _of_classes(operation: Operation, classes: int) -> Any:
     # With the rows that are read beyond the last one.
     tile_bytes, lines = (classes + 2) * STRIP_BYTES, classes * STRIP_BYTES
-    most = min(_STRIPS, _TILES_BYTES // tile_bytes)
+    most = min(_STRIPS, max(4, _TILES_BYTES // tile_bytes), _LARGE_TILES_BYTES // tile_bytes)
     tiles_bytes = most * tile_bytes
     # The strips that are asked for while sums are taken, counted from these.
     ahead = most + AHEAD_BYTES // lines
