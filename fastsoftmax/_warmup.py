@@ -48,8 +48,7 @@ def warmup(
     progress: Any,
 ) -> int:
     """See `fastsoftmax.warmup`."""
-    functions, layouts = _names(functions), _names(layouts)
-    dtypes = dtypes if isinstance(dtypes, list | tuple | set) else [dtypes]
+    functions, layouts, dtypes = _several(functions), _several(layouts), _several(dtypes)
     _check("functions", functions, tuple(OPERATIONS))
     _check("layouts", layouts, LAYOUTS)
     classes = [_number_of_classes(each) for each in _several(classes)]
@@ -75,12 +74,10 @@ def warmup(
 _BUILDS = {False: "serial", True: "parallel"}
 
 
-def _names(given: Sequence[str]) -> Sequence[str]:
-    return (given,) if isinstance(given, str) else given
-
-
-def _several(classes: Any) -> Iterable[Any]:
-    return classes if isinstance(classes, Iterable) else [classes]
+def _several(given: Any) -> list[Any]:
+    """What was given, be it one or several."""
+    is_one = isinstance(given, str) or not isinstance(given, Iterable)
+    return [given] if is_one else list(given)
 
 
 def _dtype_of(given: Any) -> np.dtype[Any]:

@@ -133,26 +133,9 @@ def _deliver(staged: Any, out: Any, count: Any) -> None:
 
 
 @formula
-def _line_at(staged: Value, j: Value, out: Value) -> Value:
-    """The results from element `j` on that fill a line at `out`."""
-    return load_kind(staged, j, Vec(staged.dtype, line_count(out)))
-
-
-@formula
-def _stream_line(staged: Value, j: Value, out: Value) -> None:
-    stream(out, j, _line_at(staged, j, out))
-
-
-@formula
-def _put_line(staged: Value, j: Value, out: Value, first: Value, last: Value) -> None:
-    """The elements `first` to `last` - 1 of a line, through the caches."""
-    store_part(out, j, _line_at(staged, j, out), first, last)
-
-
-@formula
-def _hold(staged: Value, j: Value, out: Value) -> None:
-    """Move the line from element `j` on to the front."""
-    store(staged, 0, _line_at(staged, j, out))
+def _line_at(staged: Value, j: Value) -> Value:
+    """The results from element `j` on that fill a line."""
+    return load_kind(staged, j, Vec(staged.dtype, line_count(staged)))
 
 
 @device
@@ -165,11 +148,11 @@ def _stream(staged: Any, out: Any, began: Any, count: Any) -> Any:
     step = line_count(out)
     whole = count - count % step
     if began > 0 and whole > 0:
-        _put_line(staged, 0, out, began, step)
+        store_part(out, 0, _line_at(staged, 0), began, step)
     for j in range(step if began > 0 else 0, whole, step):
-        _stream_line(staged, j, out)
+        stream(out, j, _line_at(staged, j))
     if whole > 0:
-        _hold(staged, whole, out)
+        store(staged, 0, _line_at(staged, whole))
     return whole
 
 
@@ -278,7 +261,7 @@ def _of_classes(operation: Operation, classes: int) -> Any:
                 elif streaming:
                     out_line = advance(out_line, elements)
         if held > 0:
-            _put_line(staged, 0, out_line, began, held)
+            store_part(out_line, 0, _line_at(staged, 0), began, held)
         if streaming:
             stream_fence(target)
 
