@@ -44,6 +44,13 @@ def fetch_group(x: Value, j: Value) -> None:
 
 
 @device
+def fetch_groups(x: Any, first: Any, length: Any) -> None:
+    """The same for those of the elements `first` to `length` - 1."""
+    for j in range(first, length, lane_count(x)):
+        fetch_group(x, j)
+
+
+@device
 def raised(top: Any, x: Any, first: Any, length: Any) -> Any:
     """The lanes `top`, raised to the elements `first` to `length` - 1 at `x`."""
     count = count_of(top)

@@ -10,7 +10,7 @@ from typing import Any
 
 from fastsoftmax._jit import device, kernel
 from fastsoftmax.kernels import exponential
-from fastsoftmax.kernels.groups import ROW_BYTES, largest_of, shift
+from fastsoftmax.kernels.groups import ROW_BYTES, fetch_groups, largest_of, shift
 from fastsoftmax.kernels.memory import (
     LINE_BYTES,
     advance,
@@ -206,14 +206,21 @@ def rows(source: Any, target: Any, geometry: Any, scratch: Any, first: Any, last
         if rest > 0:
             begin = main * size
             last_x = block_at(x_row, begin, rest, dims, x_direct, ending)
+            if streaming:
+                fetch_groups(last_x, 0, rest)
             last_top = largest_of(last_x, rest)
             frame, k = frame_of(last_top, x_base, numbers, None)
             high, low = exponentials(last_x, frame, advance(terms, begin), rest, numbers)
             keep_block_state(advance(state, main), MOST_BLOCKS, last_top, k, high, low)
             if row > first:
                 quotient = shares[2 * main], shares[2 * main + 1]
-                out = advance(out_row, begin) if out_direct else results
-                divide_rest(advance(above, begin), 0, rest, quotient, out, False)
+                out, lead = results, 0
+                if out_direct:
+                    out = advance(out_row, begin)
+                    if streaming and elements_before_line(out) < rest:
+                        lead = elements_before_line(out)
+                divide_rest(advance(above, begin), lead, rest, quotient, out, streaming)
+                divide_lead(advance(above, begin), lead, quotient, out)
                 if not out_direct:
                     scatter(results, out_row, begin, rest, dims)
         row_top = largest_top(state, blocks)

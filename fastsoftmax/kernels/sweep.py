@@ -16,7 +16,7 @@ from typing import Any
 
 from fastsoftmax._jit import device
 from fastsoftmax.kernels.exponential import reduce_argument, rounded, term
-from fastsoftmax.kernels.groups import fetch_group, gathered, raised
+from fastsoftmax.kernels.groups import fetch_group, fetch_groups, gathered, raised
 from fastsoftmax.kernels.memory import (
     line,
     line_count,
@@ -179,8 +179,9 @@ def sweep(
     group, count = lanes(x), lane_count(x)
     last = (length - 1) // count * count
     top, sums = splat(NEGATIVE_INFINITY, gathered(group)), start(group)
-    # Rounds in which all three have a whole group, and the exponentials one more.
-    rounds = max(0, min(last - count, below_length - below_length % count, length - lead))
+    # Rounds in which all three have a whole group, and the exponentials one more, or their last.
+    most = last if last + count == length else last - count
+    rounds = max(0, min(most, below_length - below_length % count, length - lead))
     rounds -= rounds % count
     if last > 0:
         state = reduce_argument(load_like(x, 0, group), numbers, frame), sums, top
@@ -189,6 +190,8 @@ def sweep(
                 state = _step(
                     x, frame, terms, below, above, quotient, out, lead, True, numbers, j, state
                 )
+            # Lines that no round asks for would be waited for, a few in each row.
+            fetch_groups(below, rounds, below_length)
         else:
             for j in range(0, rounds, count):
                 state = _step(
@@ -199,11 +202,12 @@ def sweep(
             following = load_like(x, j + count, group)
             sums = _add_argument(argument, sums, terms, j, None, numbers)
             argument = reduce_argument(following, numbers, frame)
-        following = load_first(x, last, group, length - last, 0.0)
-        sums = _add_argument(argument, sums, terms, last - count, None, numbers)
+        if rounds < last:
+            following = load_first(x, last, group, length - last, 0.0)
+            sums = _add_argument(argument, sums, terms, last - count, None, numbers)
+            argument = reduce_argument(following, numbers, frame)
     else:
-        following = load_first(x, last, group, length, 0.0)
-    argument = reduce_argument(following, numbers, frame)
+        argument = reduce_argument(load_first(x, last, group, length, 0.0), numbers, frame)
     sums = _add_argument(argument, sums, terms, last, length - last, numbers)
     divide_rest(above, lead + rounds, length, quotient, out, streaming)
     return sums, raised(top, below, rounds, below_length)
