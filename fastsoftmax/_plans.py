@@ -19,6 +19,7 @@ from fastsoftmax.kernels.classes import of_classes
 from fastsoftmax.kernels.interleaved_results import write_interleaved
 from fastsoftmax.kernels.leaders import leaders_kernel
 from fastsoftmax.kernels.losses import losses_kernel
+from fastsoftmax.kernels.memory import PAGE_BYTES
 from fastsoftmax.kernels.operations import LOGS, RESULTS, SOFTMAX, SUMMARY_WANTED, Operation
 from fastsoftmax.kernels.outcomes import PARTS
 from fastsoftmax.kernels.packing import GROUP, tasks_in, tile_bytes
@@ -44,7 +45,6 @@ PAIR_SHARE = 0.75
 LEAST_CELLS = 8
 # Neither have the first and last of rows that are computed block by block.
 LEAST_ROWS = 16
-PAGE_BYTES = 4096
 # Nanoseconds an element takes on one thread, roughly, in float32 and float64: what launching
 # threads is weighed against.  Measured by `python -m benchmarks thresholds`.
 COST = {

@@ -125,6 +125,21 @@ def test_batches_of_rows(dtype: Any, count: int, length: int) -> None:
     assert np.array_equal(softmax(turned[:, ::-1][:, ::-1], 1, workers=1), wanted)
 
 
+@pytest.mark.parametrize("offset", [0, 64, 200, 640, 1024, 2048, 3400, 3968])
+@pytest.mark.parametrize("shape", [(20, 100), (13, 512), (9, 4096), (5, 9001)])
+def test_rows_wherever_results_begin_in_a_page(dtype: Any, shape: Any, offset: int) -> None:
+    """Results are written from the middle of rows on where loads would wait for them."""
+    x = logits(shape, dtype, 4.0)
+    memory = np.full(x.size + 3 * 8192 // x.itemsize, 7, dtype)
+    # As far from the logits within a page.
+    begin = (x.ctypes.data - memory.ctypes.data + offset) % 4096 // x.itemsize
+    out = memory[begin : begin + x.size].reshape(shape)
+    wanted = np.stack([softmax(row, 0, workers=1) for row in x])
+    assert softmax(x, 1, out=out, workers=1).tobytes() == wanted.tobytes()
+    assert np.all(memory[:begin] == 7)
+    assert np.all(memory[begin + x.size :] == 7)
+
+
 @pytest.mark.parametrize("count", [1, 31, 32, 33, 64, 127, 129, 200])
 @pytest.mark.parametrize("length", [2, 3, 4, 8, 10, 16, 41, 64])
 def test_groups_of_narrow_slices(dtype: Any, count: int, length: int) -> None:
@@ -178,6 +193,7 @@ def test_short_slices_past_the_caches_wherever_lines_begin(length: int, name: st
         ((4_000_000, 9), 0, 1),
         ((1_000_000, 36), 1, 10_000),
         ((40_000, 900), 1, 1000),
+        ((8000, 5001), 1, 500),
         ((900, 40_000), 0, 1000),
     ],
 )

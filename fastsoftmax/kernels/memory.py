@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 LINE_BYTES = 64
 """Size and alignment of a cache line, the unit in which `stream` should fill memory."""
+PAGE_BYTES = 4096
+"""Processors take addresses for the same, at first, that are the same within so many bytes."""
 
 
 @intrinsic
@@ -257,14 +259,33 @@ def _prefetch(address: Value, index: Any, write: int) -> None:
 @formula
 def elements_before_line(address: Value) -> Value:
     """How many elements from `address` on until the next cache line begins."""
+    return _elements_before(address, LINE_BYTES)
 
+
+@formula
+def elements_before_page(address: Value) -> Value:
+    """How many until the next page begins."""
+    return _elements_before(address, PAGE_BYTES)
+
+
+def _elements_before(address: Value, size: int) -> Value:
     def instructions(builder: ir.IRBuilder, address: Any) -> Any:
-        number = builder.ptrtoint(address, INT64)
-        missing = builder.and_(builder.neg(number), INT64(LINE_BYTES - 1))
+        missing = builder.and_(builder.neg(builder.ptrtoint(address, INT64)), INT64(size - 1))
         return builder.udiv(missing, INT64(element.bitwidth // 8))
 
     element = address.dtype
     return emit(types.intp, instructions, address)
+
+
+@formula
+def bytes_within_page(first: Value, last: Value) -> Value:
+    """The bytes from one address to another as if both were in the same page."""
+
+    def instructions(builder: ir.IRBuilder, *addresses: Any) -> Any:
+        begin, end = (builder.ptrtoint(address, INT64) for address in addresses)
+        return builder.and_(builder.sub(end, begin), INT64(PAGE_BYTES - 1))
+
+    return emit(types.intp, instructions, first, last)
 
 
 @formula

@@ -12,10 +12,8 @@ from fastsoftmax._jit import device, kernel
 from fastsoftmax.kernels import exponential
 from fastsoftmax.kernels.groups import ROW_BYTES, fetch_groups, largest_of, shift
 from fastsoftmax.kernels.memory import (
-    LINE_BYTES,
     advance,
     elements_before_line,
-    line_count,
     pointer,
     pointer_like,
     prefetch_to_write,
@@ -44,7 +42,7 @@ from fastsoftmax.kernels.strides import (
     scatter,
     slice_at,
 )
-from fastsoftmax.kernels.sums import BLOCK_BYTES, LANES_BYTES, block_length, lane_count
+from fastsoftmax.kernels.sums import BLOCK_BYTES, LANES_BYTES, block_length
 from fastsoftmax.kernels.sweep import (
     divide_lead,
     divide_rest,
@@ -52,8 +50,9 @@ from fastsoftmax.kernels.sweep import (
     folded,
     scale,
     sweep,
+    turn_of,
 )
-from fastsoftmax.kernels.values import Value, formula
+from fastsoftmax.kernels.terms import placed, room, terms_bytes
 from fastsoftmax.kernels.vectors import double, largest, narrow
 
 # Blocks of a row at the most, so that the terms of two rows stay in the second-level cache.
@@ -120,15 +119,9 @@ def _share_out(state: Any, shares: Any, k: Any, quotient: Any, terms: Any, lengt
             scale(advance(terms, start_), min(size, length - start_), factor)
 
 
-@formula
-def _room(like: Value, length: Value) -> Value:
-    """Elements that the terms of a row take, with a line before them and a group after."""
-    return length + (lane_count(like) + 2 * line_count(like))
-
-
 def scratch_bytes(length: int, itemsize: int) -> int:
     """The scratch memory that `rows` takes."""
-    return 2 * (length * itemsize + LANES_BYTES + 2 * LINE_BYTES) + 2 * LINE_BYTES
+    return terms_bytes(length, itemsize, 1)
 
 
 @kernel("source", "target")
@@ -146,9 +139,8 @@ def rows(source: Any, target: Any, geometry: Any, scratch: Any, first: Any, last
     main = blocks - 1 if blocks > 1 and 0 < length % size <= size // SHORT_SHARE else blocks
     rest = length - main * size if main < blocks else 0
 
-    terms = advance(pointer_like(scratch, x_base), line_count(x_base))
-    terms = advance(terms, elements_before_line(terms))
-    above = advance(terms, _room(x_base, length))
+    terms = placed(pointer_like(scratch, x_base))
+    above = advance(terms, room(x_base, length, 1))
     staged, spare = workspace(x_base, ROW_BYTES), workspace(x_base, ROW_BYTES)
     results, ending = workspace(x_base, ROW_BYTES), workspace(x_base, _ENDING_BYTES)
     state = workspace_double(x_base, _STATE_BYTES)
@@ -192,6 +184,7 @@ def rows(source: Any, target: Any, geometry: Any, scratch: Any, first: Any, last
                 quotient,
                 out,
                 lead,
+                turn_of(x, below, out, count),
                 streaming and writes,
                 numbers,
             )

@@ -14,10 +14,8 @@ from fastsoftmax._jit import device, kernel
 from fastsoftmax.kernels import exponential
 from fastsoftmax.kernels.groups import ROW_BYTES, raised
 from fastsoftmax.kernels.memory import (
-    LINE_BYTES,
     advance,
     elements_before_line,
-    line_count,
     load_like,
     pointer,
     pointer_like,
@@ -31,8 +29,9 @@ from fastsoftmax.kernels.operations import NEGATIVE_INFINITY, SOFTMAX
 from fastsoftmax.kernels.outcomes import PARTS, coefficients, frame_of, load_state, needs_shift
 from fastsoftmax.kernels.rows import block_at, keep_block_state, reduce_shifted
 from fastsoftmax.kernels.strides import SOURCE, TARGET, described, is_row, scatter, slice_at
-from fastsoftmax.kernels.sums import LANES_BYTES, lane_count, lanes
-from fastsoftmax.kernels.sweep import divide_lead, divide_rest, folded, sweep
+from fastsoftmax.kernels.sums import LANES_BYTES, lanes
+from fastsoftmax.kernels.sweep import divide_lead, divide_rest, folded, sweep, turn_of
+from fastsoftmax.kernels.terms import pitch, placed, room, terms_bytes
 from fastsoftmax.kernels.values import Value, formula
 from fastsoftmax.kernels.vectors import (
     double,
@@ -56,18 +55,9 @@ def rows_of(length: int, itemsize: int) -> int:
     return max(1, min(MOST_ROWS, 16384 // (length * itemsize)))
 
 
-def _pitch(length: int, lines: int, lanes_: int) -> int:
-    return (length + lanes_ + 2 * lines - 1) // lines * lines
-
-
-_pitch_of = device(_pitch)
-"""Elements from one row of terms to the next: whole lines, with one before and a group after."""
-
-
 def scratch_bytes(length: int, itemsize: int, rows: int) -> int:
-    """The scratch memory that `short` takes."""
-    pitch = _pitch(length, LINE_BYTES // itemsize, LANES_BYTES // itemsize)
-    return 4 * rows * pitch * itemsize + 2 * LINE_BYTES
+    """The scratch memory that `short` takes: for terms, and for logits that are gathered."""
+    return 2 * terms_bytes(length, itemsize, rows)
 
 
 @formula
@@ -92,20 +82,25 @@ def short(source: Any, target: Any, geometry: Any, scratch: Any, first: Any, las
     x_direct, out_direct = is_row(dims, SOURCE), is_row(dims, TARGET)
     streaming = streaming and out_direct
     group = lanes(x_base)
-    pitch = _pitch_of(length, line_count(x_base), lane_count(x_base))
+    apart, next_batch = pitch(x_base, length), room(x_base, length, most)
 
-    terms = pointer_like(scratch, x_base)
-    terms = advance(terms, elements_before_line(terms) + line_count(x_base))
-    above = advance(terms, most * pitch)
-    staged, spare = advance(above, most * pitch), advance(above, 2 * most * pitch)
+    terms = placed(pointer_like(scratch, x_base))
+    above = advance(terms, next_batch)
+    staged, spare = advance(above, next_batch), advance(above, 2 * next_batch)
     results = workspace(x_base, ROW_BYTES)
     tops, sums = workspace(x_base, _TOPS_BYTES), workspace(x_base, _SUMS_BYTES)
     frames, quotients = workspace(x_base, _PAIRS_BYTES), workspace(x_base, _PAIRS_BYTES)
     state = workspace_double(x_base, _STATE_BYTES)
 
+    turn = 0
+    if x_direct and out_direct and last - first > 2 * most:
+        # As of all batches, if they are equally far from one another.
+        x = slice_at(x_base, first + most, batch, SOURCE)
+        below = slice_at(x_base, first + 2 * most, batch, SOURCE)
+        turn = turn_of(x, below, slice_at(out_base, first, batch, TARGET), length)
     for i in range(min(most, last - first)):
         x_row = slice_at(x_base, first + i, batch, SOURCE)
-        x = block_at(x_row, 0, length, dims, x_direct, advance(staged, i * pitch))
+        x = block_at(x_row, 0, length, dims, x_direct, advance(staged, i * apart))
         lows = splat(NEGATIVE_INFINITY, vector(x_base))
         store(tops, i * vector_count(x_base), raised(lows, x, 0, length))
     for begin in range(first, last, most):
@@ -117,7 +112,7 @@ def short(source: Any, target: Any, geometry: Any, scratch: Any, first: Any, las
             frames[2 * i], frames[2 * i + 1] = frame
             keep_block_state(advance(state, i), MOST_ROWS, top, k, 0.0, 0.0)
         for i in range(count):
-            row, place = begin + i, i * pitch
+            row, place = begin + i, i * apart
             x = advance(staged, place)
             if x_direct:
                 x = slice_at(x_base, row, batch, SOURCE)
@@ -147,6 +142,7 @@ def short(source: Any, target: Any, geometry: Any, scratch: Any, first: Any, las
                 quotient,
                 out,
                 lead,
+                turn,
                 streaming and writes,
                 numbers,
             )
@@ -160,14 +156,14 @@ def short(source: Any, target: Any, geometry: Any, scratch: Any, first: Any, las
             for i in range(count, most):
                 out_row = slice_at(out_base, begin - most + i, batch, TARGET)
                 quotient = quotients[2 * i], quotients[2 * i + 1]
-                _deliver(advance(above, i * pitch), length, quotient, out_row, dims, results)
+                _deliver(advance(above, i * apart), length, quotient, out_row, dims, results)
         for i in range(count):
             high, low = folded(_kept_lanes(sums, i, group))
             state[2 * MOST_ROWS + i], state[3 * MOST_ROWS + i] = high, low
             top = narrow(state[i], x_base)
             if needs_shift(SOFTMAX, state[i], x_base, numbers, None):
                 x_row = slice_at(x_base, begin + i, batch, SOURCE)
-                place = advance(terms, i * pitch)
+                place = advance(terms, i * apart)
                 mine = advance(state, i)
                 reduce_shifted(
                     x_row, length, dims, x_direct, top, results, place, mine, MOST_ROWS, numbers
@@ -181,7 +177,7 @@ def short(source: Any, target: Any, geometry: Any, scratch: Any, first: Any, las
     for i in range(count):
         out_row = slice_at(out_base, last - count + i, batch, TARGET)
         quotient = quotients[2 * i], quotients[2 * i + 1]
-        _deliver(advance(above, i * pitch), length, quotient, out_row, dims, results)
+        _deliver(advance(above, i * apart), length, quotient, out_row, dims, results)
     if streaming:
         stream_fence(out_base)
 
