@@ -85,7 +85,7 @@ def elementwise(call: Call) -> Array:
     stored = stored_of(call, work)
     target = call.out
     if target is None or _needs_temporary(call, target, stored):
-        target = empty_like(call.inputs[0], stored)
+        target = empty_like(call.inputs[0], stored, call.dims)
     operands = operands_of(call, stored, target)
     task = Task(operation_of(call), options_of(call) | ops.RESULTS, call.dims)
     plan_for(operands, task).run(operands, call.workers)
@@ -163,7 +163,7 @@ def _way_of(call: Call, result: Array) -> Way | None:
     plan = plan_for(operands, Task(operation_of(call), options_of(call) | ops.RESULTS, call.dims))
     if plan.corner is not None and call.where is not None and call.where.shape != call.shape:
         return None
-    return _ways.of_results(plan, operands, call.dtype, call.workers)
+    return _ways.of_results(plan, operands, call.dtype, call.workers, call.dims)
 
 
 def _casts_alike(call: Call, result: Array) -> bool:

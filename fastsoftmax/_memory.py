@@ -38,7 +38,7 @@ def _spare_bytes() -> int:
 SPARE_BYTES = _spare_bytes()
 # Smaller results come from NumPy, whose allocator has memory at hand for them.
 LARGE_BYTES = 1 << 20
-_HUGE_PAGE = 2 << 20
+_HUGE_PAGE, _LINE_BYTES = 2 << 20, 64
 # A piece serves a result that fills at least this share of it.
 _LEAST_SHARE = 0.75
 _AVAILABLE = hasattr(mmap, "MADV_FREE") and hasattr(mmap, "MAP_ANONYMOUS") and SPARE_BYTES > 0
@@ -47,8 +47,14 @@ _kept: deque[_Piece] = deque()
 """The pieces that are used again, those of living arrays too."""
 
 
-def empty_like(array: np.ndarray[Any, Any], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
-    """Memory for a result of an array's shape, in the order that a ufunc's would have."""
+def empty_like(
+    array: np.ndarray[Any, Any], dtype: np.dtype[Any], dims: tuple[int, ...] = ()
+) -> np.ndarray[Any, Any]:
+    """Memory for a result of an array's shape, in the order that a ufunc's would have.
+
+    If slices over `dims` lie across memory, it begins as far into a cache line as the array:
+    what is read is whole lines then where what is written is.
+    """
     size = array.size * dtype.itemsize
     flags = array.flags
     if 0 in array.strides:  # repeated elements, whose order `np.empty_like` turns round
@@ -61,7 +67,13 @@ def empty_like(array: np.ndarray[Any, Any], dtype: np.dtype[Any]) -> np.ndarray[
         return np.asarray(spread.operands[1])
     if not _AVAILABLE or size < LARGE_BYTES or not flags.forc:
         return np.empty_like(array, dtype, subok=False)
-    flat: np.ndarray[Any, Any] = np.asarray(_lease(size))[:size].view(dtype)
+    begin = 0
+    if dims and all(abs(array.strides[dim]) > array.itemsize for dim in dims):
+        begin = (
+            array.__array_interface__["data"][0] % _LINE_BYTES // dtype.itemsize * dtype.itemsize
+        )
+    memory = np.asarray(_lease(size + _LINE_BYTES))
+    flat: np.ndarray[Any, Any] = memory[begin : begin + size].view(dtype)
     result: np.ndarray[Any, Any]
     result = flat.reshape(array.shape, order="C" if flags.c_contiguous else "F")
     return result

@@ -22,6 +22,7 @@ from fastsoftmax.kernels.strides import SOURCE, TARGET
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from fastsoftmax._geometry import Dims
     from fastsoftmax._shortcuts import Way
 
 Array = np.ndarray[Any, Any]
@@ -31,7 +32,11 @@ _NO_MEMORY = np.empty(0, np.uint8)
 
 
 def of_results(
-    plan: Plan, operands: tuple[Array, ...], dtype: np.dtype[Any], workers: int | None
+    plan: Plan,
+    operands: tuple[Array, ...],
+    dtype: np.dtype[Any],
+    workers: int | None,
+    dims: Dims,
 ) -> Way:
     """A function that makes the results of calls with operands like these.
 
@@ -60,7 +65,7 @@ def of_results(
         if not array.flags.aligned or not (second is None or second.flags.aligned):
             return None
         if out is None:
-            out = empty_like(array, dtype)
+            out = empty_like(array, dtype, dims)
         elif not out.flags.aligned:
             return None
         target = out

@@ -51,6 +51,17 @@ def test_a_result_gets_the_memory_of_one_that_is_gone(monkeypatch: pytest.Monkey
     assert again.ctypes.data == address
 
 
+@pytest.mark.parametrize("offset", [0, 4, 16, 60])
+def test_results_across_memory_lie_in_lines_as_their_logits(offset: int) -> None:
+    shape = 640, 1024
+    memory = np.zeros(4 * 640 * 1024 + 128, np.uint8)
+    begin = -memory.ctypes.data % 64 + offset
+    x = memory[begin : begin + 4 * 640 * 1024].view(np.float32).reshape(shape)
+    for _ in range(2):  # the second call goes another way
+        assert fastsoftmax.softmax(x, 0).ctypes.data % 64 == offset
+        assert fastsoftmax.softmax(x, 1).ctypes.data % 64 == 0
+
+
 @pytest.mark.parametrize("given", ["", "-1", "many", "1e6"])
 def test_other_amounts_are_refused_by_name(given: str) -> None:
     code = """

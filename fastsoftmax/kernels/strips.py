@@ -20,6 +20,7 @@ from fastsoftmax.kernels.groups import raise_at
 from fastsoftmax.kernels.memory import (
     advance,
     load_like,
+    prefetch,
     store,
     stream_fence,
     workspace,
@@ -125,6 +126,10 @@ def _exchange_next(operation: Any, exchange: Any, state: Any) -> Any:
         _exchange(operation, other, ends, places, i, memory, PAST_CACHES)
     i += strip_count(other)
     if i == steps[3]:
+        # Where lines of logits and results do not begin alike, the row ends in one line more.
+        x, ahead, _, near = ends
+        prefetch(ahead, in_x + (i - 1))
+        prefetch(x, in_x + near + (i - 1))
         i = 0
         in_tile, in_x, in_out = in_tile + steps[0], in_x + steps[1], in_out + steps[2]
     return in_tile, in_x, in_out, i
