@@ -14,7 +14,7 @@ from fastsoftmax._cpu import HAS_HALF
 from fastsoftmax._dtypes import FLOAT32, FLOAT64, kernel_dtype
 from fastsoftmax._layout import plan_for
 from fastsoftmax._memory import empty_like
-from fastsoftmax._plans import NOTHING, Plan, Task
+from fastsoftmax._plans import NOTHING, Plan, Task, passes_caches
 from fastsoftmax.kernels import operations as ops
 
 if TYPE_CHECKING:
@@ -85,7 +85,9 @@ def elementwise(call: Call) -> Array:
     stored = stored_of(call, work)
     target = call.out
     if target is None or _needs_temporary(call, target, stored):
-        target = empty_like(call.inputs[0], stored, call.dims)
+        array = call.inputs[0]
+        past = passes_caches(array.size * stored.itemsize)
+        target = empty_like(array, stored, call.dims if past else ())
     operands = operands_of(call, stored, target)
     task = Task(operation_of(call), options_of(call) | ops.RESULTS, call.dims)
     plan_for(operands, task).run(operands, call.workers)

@@ -88,6 +88,14 @@ class Task(NamedTuple):
         return (SOURCE, *((TARGET,) if self.options & RESULTS else ()), *second)
 
 
+def passes_caches(size: int) -> bool:
+    """Whether results of so many bytes are written past the caches.
+
+    With the input, they are more than is likely to be found there afterwards.
+    """
+    return 2 * size > LAST_LEVEL_BYTES // 4
+
+
 class Plan:
     """How the slices of arrays of one shape, strides and dtype are computed."""
 
@@ -101,7 +109,7 @@ class Plan:
         self.corner = geometry.corner
         elements = geometry.length * geometry.slices
         self.cost = elements * COST[kind][self.item]
-        self.streaming = 2 * elements * dtype.itemsize > LAST_LEVEL_BYTES // 4
+        self.streaming = passes_caches(elements * dtype.itemsize)
         self.width = 0
         self.batch = 1
         """Rows that are computed at a time."""

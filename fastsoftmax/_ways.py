@@ -53,6 +53,7 @@ def of_results(
     ):
         return _shortest(plan, operands)
     launch, finished = _launcher(plan, workers), _finished(plan, operands)
+    dims = dims if plan.streaming else ()
     stored = operands[SOURCE].dtype
     is_viewed = stored != dtype
 

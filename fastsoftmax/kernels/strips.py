@@ -127,8 +127,7 @@ def _exchange_next(operation: Any, exchange: Any, state: Any) -> Any:
     i += strip_count(other)
     if i == steps[3]:
         # Where lines of logits and results do not begin alike, the row ends in one line more.
-        x, ahead, _, near = ends
-        prefetch(ahead, in_x + (i - 1))
+        x, _, _, near = ends
         prefetch(x, in_x + near + (i - 1))
         i = 0
         in_tile, in_x, in_out = in_tile + steps[0], in_x + steps[1], in_out + steps[2]
