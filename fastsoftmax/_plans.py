@@ -190,7 +190,9 @@ class OnePass(Plan):
             self.scratch = _rounded(-(-geometry.length // block_of(self.item)) * PARTS * 8)
         elif kind == "classes":
             self.kernel = of_classes(task.operation, geometry.length)
-            per_run = -(-run.size // lanes_of(self.item))
+            group = lanes_of(self.item)
+            # Past the caches, the first group may have less slices than others.
+            per_run = -(-(run.size + (group - 1 if self.streaming else 0)) // group)
         else:
             self.kernel = narrow.narrow(task.operation, task.is_bare)
             per_run = -(-run.size // lanes_of(self.item))

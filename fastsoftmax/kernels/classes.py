@@ -156,6 +156,25 @@ def _stream(staged: Any, out: Any, began: Any, count: Any) -> Any:
     return whole
 
 
+@device
+def _before_grid(out: Any, classes: Any, strip: Any) -> Any:
+    """How many slices before the first one strips begin, so that they fill lines of `out`.
+
+    0 if there is no such number.  The first strip has so many slices less.
+    """
+    for present in range(1, strip):
+        if present * classes % line_count(out) == elements_before_line(out):
+            return strip - present
+    return 0
+
+
+@device
+def _span(number: Any, strip: Any, before: Any, slices: Any) -> Any:
+    """``(begin, count)`` of the slices of a strip."""
+    begin = max(0, number * strip - before)
+    return begin, min(slices, (number + 1) * strip - before) - begin
+
+
 # --- The kernel ---------------------------------------------------------------------------
 
 
@@ -173,7 +192,8 @@ def _of_classes(operation: Operation, classes: int) -> Any:
     def body(bases, _options, geometry, _scratch, first, last):
         """All steps for the groups of slices `first` to `last` - 1: as many as there are lanes.
 
-        By strips.  The last strip may have fewer; nobody looks at what becomes of the others.
+        By strips.  The first and last may have fewer; nobody looks at what becomes of the
+        others.
         """
         source, target = bases[SOURCE], bases[TARGET]
         like = computed_like(source)
@@ -190,9 +210,10 @@ def _of_classes(operation: Operation, classes: int) -> Any:
         start = framed(operation, group, scope)
         # Strips that end within a line are streamed with what was held on.
         fills_lines = elements % line_count(target) == 0
+        before = _before_grid(target, classes, strip) if streaming and fills_lines else 0
         first *= lane_count(like) // strip
-        last = min(last * (lane_count(like) // strip), (slices + strip - 1) // strip)
-        out_line = advance(target, first * elements)
+        last = min(last * (lane_count(like) // strip), (slices + before + strip - 1) // strip)
+        out_line = advance(target, max(0, first * strip - before) * classes)
         began = 0
         if streaming:
             began = (line_count(target) - elements_before_line(out_line)) % line_count(target)
@@ -200,8 +221,8 @@ def _of_classes(operation: Operation, classes: int) -> Any:
         for now in range(first, last, most):
             count = min(most, last - now)
             for i in range(count):
-                x = advance(source, (now + i) * elements)
-                present = min(strip, slices - (now + i) * strip)
+                at, present = _span(now + i, strip, before, slices)
+                x = advance(source, at * classes)
                 if present < strip:
                     _copy(x, last_ones, present * classes)
                     x = last_ones
@@ -214,7 +235,7 @@ def _of_classes(operation: Operation, classes: int) -> Any:
                 keep(known, i, framed(operation, settled, scope))
             for i in range(count):
                 top, _, frame, back = kept(known, i, start)
-                coming = advance(source, (now + i + (ahead if streaming else 0)) * elements), strip
+                coming = (now + i + (ahead if streaming else 0)) * elements - before * classes
                 found = sum_pairs(
                     operation,
                     advance(tiles, i * size),
@@ -224,7 +245,7 @@ def _of_classes(operation: Operation, classes: int) -> Any:
                     scope,
                     frame,
                     back,
-                    coming,
+                    (advance(source, coming), strip),
                 )
                 keep(sums, i, found)
             for i in range(count):
@@ -237,8 +258,8 @@ def _of_classes(operation: Operation, classes: int) -> Any:
                 store(notes[0], i * strip, found[0])
                 store(notes[1], i * strip, found[1])
             for i in range(count):
-                out = advance(target, (now + i) * elements)
-                present = min(strip, slices - (now + i) * strip)
+                at, present = _span(now + i, strip, before, slices)
+                out = advance(target, at * classes)
                 whole = present == strip
                 aligned = held == 0 and fills_lines
                 for part in range(0, present, step):
