@@ -66,7 +66,7 @@ def _plan(geometry: Geometry, dtype: np.dtype[Any], task: Task, plane: int) -> P
     if geometry.length <= SINGLE:
         return OnePass("narrow", geometry, dtype, task, plane)
     if blocks == 1 or (blocks <= MOST_BLOCKS and geometry.slices >= 4 * CPUS):
-        plain = task.is_bare and task.operation is SOFTMAX and dtype.kind == "f"
+        plain = task.is_bare and task.operation is SOFTMAX
         return OnePass("rows" if plain else "along", geometry, dtype, task, plane)
     return Split(geometry, dtype, task, plane, "along")
 

@@ -58,7 +58,7 @@ def warmup(
         for function in functions
         for layout in layouts
         for dtype in stored
-        for kernel in kernels_for(function, layout, dtype, classes)
+        for kernel in kernels_for(function, layout, classes)
         for build in ((False, True) if parallel else (False,))
     }
     ordered = sorted(wanted, key=lambda each: (each[0].name, each[1].str, each[2]))
@@ -103,16 +103,14 @@ def _check(name: str, given: Sequence[str], known: tuple[str, ...]) -> None:
             raise ValueError(f"{name} has {each!r}; they are {', '.join(known)}")
 
 
-def kernels_for(
-    function: str, layout: str, dtype: np.dtype[Any], classes: Sequence[int] = ()
-) -> list[Kernel]:
+def kernels_for(function: str, layout: str, classes: Sequence[int] = ()) -> list[Kernel]:
     """The kernels of a function on one layout, with those of so many `classes`."""
     operation = OPERATIONS[function]
     besides = [_BESIDES[function]] if function in _BESIDES else []
     if layout == "split":
         steps: list[Callable[..., Kernel]] = [*chain.from_iterable(STEPS.values()), whole.join]
         return [step(operation) for step in steps] + besides
-    if layout == "rows" and function == "softmax" and dtype.kind == "f":
+    if layout == "rows" and function == "softmax":
         return [rows, short]
     bare = function in {"softmax", "log_softmax"}
     makers: dict[str, Callable[..., Kernel]] = {

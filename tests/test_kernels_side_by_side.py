@@ -140,6 +140,27 @@ def test_rows_wherever_results_begin_in_a_page(dtype: Any, shape: Any, offset: i
     assert np.all(memory[begin + x.size :] == 7)
 
 
+@pytest.mark.parametrize("name", ["float16", "bfloat16"])
+@pytest.mark.parametrize("length", [65, 96, 300, 4096, 4097, 5121, 8200])
+def test_rows_of_halves(length: int, name: str) -> None:
+    """Computed in float32 and rounded once, wherever lines and pages begin."""
+    kind = np.dtype(getattr(ml_dtypes, name, name))
+    x = logits((18, length), np.float32, 4.0).astype(kind)
+    x[3, length // 2] = np.nan
+    x[5, 0], x[5, -1] = 60000, 59968  # too large for the frames of kernels
+    x[7] = -np.inf
+    wanted = softmax(x.astype(np.float32), 1, workers=1).astype(kind)
+    apart = np.asfortranarray(x[::-1])[::-1][:, ::-1][:, ::-1]  # gathered row by row
+    assert softmax(apart, 1, workers=1).tobytes() == wanted.tobytes()
+    for offset in (0, 1, 31, 100, 700):
+        memory = np.full(x.size + 800, 7, kind)
+        out = memory[offset : offset + x.size].reshape(x.shape)
+        softmax(x, 1, out=out, workers=1)
+        assert out.tobytes() == wanted.tobytes()
+        assert np.all(memory[:offset] == 7)
+        assert np.all(memory[offset + x.size :] == 7)
+
+
 @pytest.mark.parametrize("count", [1, 31, 32, 33, 64, 127, 129, 200])
 @pytest.mark.parametrize("length", [2, 3, 4, 8, 10, 16, 41, 64])
 def test_groups_of_narrow_slices(dtype: Any, count: int, length: int) -> None:
@@ -167,7 +188,7 @@ def test_slices_one_after_the_other(dtype: Any, length: int, function: Any) -> N
 
 
 @pytest.mark.parametrize("name", ["float16", "bfloat16", "float32", "float64"])
-@pytest.mark.parametrize("length", [2, 3, 5, 10, 16, 32, 37, 63])
+@pytest.mark.parametrize("length", [2, 3, 5, 10, 16, 32, 37, 63, 100, 5001])
 def test_short_slices_past_the_caches_wherever_lines_begin(length: int, name: str) -> None:
     kind = np.dtype(getattr(ml_dtypes, name, name))
     for count in (8_000_000 // length + extra for extra in (0, 1, 30)):

@@ -13,7 +13,7 @@ from llvmlite import ir
 from numba.core import types
 
 from fastsoftmax.kernels.memory import load_kind, load_part_kind, store, store_part, stream
-from fastsoftmax.kernels.values import Value, Vec, emit, formula, llvm_type
+from fastsoftmax.kernels.values import Value, Vec, as_type, emit, formula, llvm_type
 from fastsoftmax.kernels.vectors import bits_constant, shuffle
 
 HALF, BFLOAT = types.uint16, types.int16
@@ -93,14 +93,22 @@ def put_past_caches(address: Value, index: Any, value: Value) -> None:
     stream(address, index, _stored(address, value))
 
 
+@formula
+def copy_element(target: Value, place: Any, source: Value, index: Any) -> None:
+    """Write the element `index` of `source` to element `place`, in the dtype that is there."""
+    stored = load_kind(source, index, source.dtype)
+    like = as_type(0.0, target.dtype, target.builder)
+    put(target, place, _computed(stored, like))
+
+
 def _with(kind: Any, dtype: Any) -> Any:
     """`kind`, a vector or number, of another dtype."""
     return Vec(dtype, kind.count) if isinstance(kind, Vec) else dtype
 
 
 def _computed(stored: Value, like: Value) -> Value:
-    """Numbers as they are stored, in the type of `like`."""
-    if stored.dtype not in {HALF, BFLOAT}:
+    """Numbers as they are stored, in the type of `like`; as they are if that is theirs."""
+    if stored.dtype not in {HALF, BFLOAT} or stored.dtype == like.dtype:
         return stored
     single = llvm_type(like.type)
 
@@ -117,8 +125,8 @@ def _computed(stored: Value, like: Value) -> Value:
 
 
 def _stored(address: Value, value: Value) -> Value:
-    """Computed numbers as elements at `address`, rounded to nearest."""
-    if address.dtype not in {HALF, BFLOAT}:
+    """Computed numbers as elements at `address`, rounded to nearest; such as they are."""
+    if address.dtype not in {HALF, BFLOAT} or address.dtype == value.dtype:
         return value
     kind = _with(value.type, address.dtype)
     to = llvm_type(kind)

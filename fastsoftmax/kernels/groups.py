@@ -5,18 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 from fastsoftmax._jit import device
+from fastsoftmax.kernels.elements import computed_like, fetch, fetch_part, is_computed
 from fastsoftmax.kernels.memory import (
     line_count,
-    load_first,
     load_like,
     prefetch,
     store,
 )
 from fastsoftmax.kernels.operations import NEGATIVE_INFINITY, shifted
-from fastsoftmax.kernels.sums import BLOCK_BYTES, LANES_BYTES, lane_count, lanes
+from fastsoftmax.kernels.sums import BLOCK_BYTES, LANES_BYTES, lanes
 from fastsoftmax.kernels.values import Value, formula
 from fastsoftmax.kernels.vectors import (
     count_of,
+    keep_first,
     largest,
     largest_apart,
     maximum,
@@ -36,18 +37,19 @@ ROW_BYTES = BLOCK_BYTES + LANES_BYTES
 
 
 @formula
-def fetch_group(x: Value, j: Value) -> None:
-    """Ask for the group of lanes that will be at element `j` some time from now."""
+def fetch_group(x: Value, j: Value, like: Value) -> None:
+    """Ask for the elements, as many as `like` has, that will be at `j` some time from now."""
     ahead = AHEAD_BYTES * 8 // x.dtype.bitwidth
-    for i in range(0, lane_count(x), line_count(x)):
+    for i in range(0, like.count, line_count(x)):
         prefetch(x, j + (ahead + i))
 
 
 @device
 def fetch_groups(x: Any, first: Any, length: Any) -> None:
     """The same for those of the elements `first` to `length` - 1."""
-    for j in range(first, length, lane_count(x)):
-        fetch_group(x, j)
+    group = lanes(computed_like(x))
+    for j in range(first, length, count_of(group)):
+        fetch_group(x, j, group)
 
 
 @device
@@ -55,10 +57,14 @@ def raised(top: Any, x: Any, first: Any, length: Any) -> Any:
     """The lanes `top`, raised to the elements `first` to `length` - 1 at `x`."""
     count = count_of(top)
     while first + count <= length:
-        top = maximum(load_like(x, first, top), top)
+        top = maximum(fetch(x, first, top), top)
         first += count
     if first < length:
-        top = maximum(load_first(x, first, top, length - first, NEGATIVE_INFINITY), top)
+        left = length - first
+        elements = fetch_part(x, first, top, None, left, NEGATIVE_INFINITY)
+        if not is_computed(x):
+            elements = keep_first(elements, left, NEGATIVE_INFINITY)
+        top = maximum(elements, top)
     return top
 
 
@@ -77,11 +83,11 @@ def raise_at(tops: Value, index: Any, elements: Value) -> None:
 @device
 def largest_of(x: Any, length: Any) -> Any:
     """The largest of `length` elements at `x`, NaN aside."""
-    return largest(raised(splat(NEGATIVE_INFINITY, lanes(x)), x, 0, length))
+    return largest(raised(splat(NEGATIVE_INFINITY, lanes(computed_like(x))), x, 0, length))
 
 
 @device
 def shift(operation: Any, x: Any, length: Any, by: Any, buffer: Any) -> None:
     """Write the elements at `x`, less `by`, to `buffer`."""
     for j in range(length):
-        buffer[j] = shifted(operation, x[j], by)
+        buffer[j] = shifted(operation, fetch(x, j, by), by)

@@ -10,6 +10,7 @@ from typing import Any
 
 from fastsoftmax._jit import device, kernel
 from fastsoftmax.kernels import exponential
+from fastsoftmax.kernels.elements import computed_like
 from fastsoftmax.kernels.groups import ROW_BYTES, fetch_groups, largest_of, shift
 from fastsoftmax.kernels.memory import (
     advance,
@@ -75,7 +76,7 @@ def block_at(x: Any, start: Any, count: Any, dims: Any, direct: Any, buffer: Any
 
 @device
 def reduce_shifted(
-    x: Any,
+    logits: Any,
     length: Any,
     dims: Any,
     direct: Any,
@@ -88,15 +89,17 @@ def reduce_shifted(
 ) -> None:
     """Write the terms and state of the blocks of a row, shifted by its maximum.
 
+    `logits` are the row and memory for a block that is gathered, `buffer` takes shifted ones.
     Differences from a maximum beyond the limit are exact wherever the term does not vanish,
     and an infinite maximum makes NaN of what has to be NaN.
     """
-    size = block_length(x)
+    size = block_length(terms)
     for start_ in range(0, length, size):
         count = min(size, length - start_)
-        shift(SOFTMAX, block_at(x, start_, count, dims, direct, buffer), count, by, buffer)
+        block = block_at(logits[0], start_, count, dims, direct, logits[1])
+        shift(SOFTMAX, block, count, by, buffer)
         top = largest_of(buffer, count)
-        frame, k = frame_of(top, x, numbers, None)
+        frame, k = frame_of(top, terms, numbers, None)
         high, low = exponentials(buffer, frame, advance(terms, start_), count, numbers)
         keep_block_state(advance(state, start_ // size), part, top, k, high, low)
 
@@ -128,23 +131,24 @@ def scratch_bytes(length: int, itemsize: int) -> int:
 def rows(source: Any, target: Any, geometry: Any, scratch: Any, first: Any, last: Any) -> None:
     """Softmax of the slices `first` to `last` - 1, of at most `MOST_BLOCKS` blocks each."""
     x_base, out_base = pointer(source), pointer(target)
-    numbers = exponential.numbers(x_base)
-    setting = x_base, numbers, None
+    like = computed_like(x_base)
+    numbers = exponential.numbers(like)
+    setting = like, numbers, None
     length, streaming, _, _, _, batch, dims = described(geometry)
     x_direct, out_direct = is_row(dims, SOURCE), is_row(dims, TARGET)
     streaming = streaming and out_direct
-    size = block_length(x_base)
+    size = block_length(like)
     blocks = (length + size - 1) // size
     # A last block that is short has no room for the maximum of the next row beside it.
     main = blocks - 1 if blocks > 1 and 0 < length % size <= size // SHORT_SHARE else blocks
     rest = length - main * size if main < blocks else 0
 
-    terms = placed(pointer_like(scratch, x_base))
-    above = advance(terms, room(x_base, length, 1))
+    terms = placed(pointer_like(scratch, like))
+    above = advance(terms, room(like, length, 1))
     staged, spare = workspace(x_base, ROW_BYTES), workspace(x_base, ROW_BYTES)
-    results, ending = workspace(x_base, ROW_BYTES), workspace(x_base, _ENDING_BYTES)
-    state = workspace_double(x_base, _STATE_BYTES)
-    shares = workspace(x_base, _SHARES_BYTES)
+    results, ending = workspace(out_base, ROW_BYTES), workspace(x_base, _ENDING_BYTES)
+    shifted = workspace(like, ROW_BYTES)
+    state, shares = workspace_double(like, _STATE_BYTES), workspace(like, _SHARES_BYTES)
 
     x = slice_at(x_base, first, batch, SOURCE)
     x = block_at(x, 0, min(size, length), dims, x_direct, staged)
@@ -155,7 +159,7 @@ def rows(source: Any, target: Any, geometry: Any, scratch: Any, first: Any, last
         for block in range(main):
             begin = block * size
             count = min(size, length - begin)
-            frame, k = frame_of(top, x, numbers, None)
+            frame, k = frame_of(top, like, numbers, None)
             below, below_count = x, count
             if block + 1 < main:
                 below_count = min(size, length - begin - size)
@@ -202,7 +206,7 @@ def rows(source: Any, target: Any, geometry: Any, scratch: Any, first: Any, last
             if streaming:
                 fetch_groups(last_x, 0, rest)
             last_top = largest_of(last_x, rest)
-            frame, k = frame_of(last_top, x_base, numbers, None)
+            frame, k = frame_of(last_top, like, numbers, None)
             high, low = exponentials(last_x, frame, advance(terms, begin), rest, numbers)
             keep_block_state(advance(state, main), MOST_BLOCKS, last_top, k, high, low)
             if row > first:
@@ -217,13 +221,13 @@ def rows(source: Any, target: Any, geometry: Any, scratch: Any, first: Any, last
                 if not out_direct:
                     scatter(results, out_row, begin, rest, dims)
         row_top = largest_top(state, blocks)
-        if needs_shift(SOFTMAX, row_top, x_base, numbers, None):
-            by = narrow(row_top, x_base)
+        if needs_shift(SOFTMAX, row_top, like, numbers, None):
+            by, logits = narrow(row_top, like), (x_row, spare)
             reduce_shifted(
-                x_row, length, dims, x_direct, by, results, terms, state, MOST_BLOCKS, numbers
+                logits, length, dims, x_direct, by, shifted, terms, state, MOST_BLOCKS, numbers
             )
         whole = merged(SOFTMAX, state, MOST_BLOCKS, 1, blocks, setting)
-        quotient = coefficients(SOFTMAX, whole, row_top, x_base, numbers, None, False)
+        quotient = coefficients(SOFTMAX, whole, row_top, like, numbers, None, False)
         if blocks == 1:
             shares[0], shares[1] = quotient
         else:

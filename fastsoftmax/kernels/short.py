@@ -12,6 +12,7 @@ from typing import Any
 
 from fastsoftmax._jit import device, kernel
 from fastsoftmax.kernels import exponential
+from fastsoftmax.kernels.elements import computed_like
 from fastsoftmax.kernels.groups import ROW_BYTES, raised
 from fastsoftmax.kernels.memory import (
     advance,
@@ -77,20 +78,21 @@ def _kept_lanes(memory: Value, row: Any, like: Value) -> Any:
 def short(source: Any, target: Any, geometry: Any, scratch: Any, first: Any, last: Any) -> None:
     """Softmax of the slices `first` to `last` - 1, of one block each."""
     x_base, out_base = pointer(source), pointer(target)
-    numbers = exponential.numbers(x_base)
+    like = computed_like(x_base)
+    numbers = exponential.numbers(like)
     length, streaming, most, _, _, batch, dims = described(geometry)
     x_direct, out_direct = is_row(dims, SOURCE), is_row(dims, TARGET)
     streaming = streaming and out_direct
-    group = lanes(x_base)
-    apart, next_batch = pitch(x_base, length), room(x_base, length, most)
+    apart, next_batch = pitch(like, length), room(like, length, most)
 
-    terms = placed(pointer_like(scratch, x_base))
+    terms = placed(pointer_like(scratch, like))
     above = advance(terms, next_batch)
-    staged, spare = advance(above, next_batch), advance(above, 2 * next_batch)
-    results = workspace(x_base, ROW_BYTES)
-    tops, sums = workspace(x_base, _TOPS_BYTES), workspace(x_base, _SUMS_BYTES)
-    frames, quotients = workspace(x_base, _PAIRS_BYTES), workspace(x_base, _PAIRS_BYTES)
-    state = workspace_double(x_base, _STATE_BYTES)
+    staged = pointer_like(advance(above, next_batch), x_base)
+    spare = pointer_like(advance(above, 2 * next_batch), x_base)
+    results, shifted = workspace(out_base, ROW_BYTES), workspace(like, ROW_BYTES)
+    tops, sums = workspace(like, _TOPS_BYTES), workspace(like, _SUMS_BYTES)
+    frames, quotients = workspace(like, _PAIRS_BYTES), workspace(like, _PAIRS_BYTES)
+    state = workspace_double(like, _STATE_BYTES)
 
     turn = 0
     if x_direct and out_direct and last - first > 2 * most:
@@ -101,14 +103,14 @@ def short(source: Any, target: Any, geometry: Any, scratch: Any, first: Any, las
     for i in range(min(most, last - first)):
         x_row = slice_at(x_base, first + i, batch, SOURCE)
         x = block_at(x_row, 0, length, dims, x_direct, advance(staged, i * apart))
-        lows = splat(NEGATIVE_INFINITY, vector(x_base))
-        store(tops, i * vector_count(x_base), raised(lows, x, 0, length))
+        lows = splat(NEGATIVE_INFINITY, vector(like))
+        store(tops, i * vector_count(like), raised(lows, x, 0, length))
     for begin in range(first, last, most):
         count = min(most, last - begin)
         writes = begin > first
         for i in range(count):
-            top = largest(load_like(tops, i * vector_count(x_base), vector(x_base)))
-            frame, k = frame_of(top, x_base, numbers, None)
+            top = largest(load_like(tops, i * vector_count(like), vector(like)))
+            frame, k = frame_of(top, like, numbers, None)
             frames[2 * i], frames[2 * i + 1] = frame
             keep_block_state(advance(state, i), MOST_ROWS, top, k, 0.0, 0.0)
         for i in range(count):
@@ -147,7 +149,7 @@ def short(source: Any, target: Any, geometry: Any, scratch: Any, first: Any, las
                 numbers,
             )
             _keep_lanes(sums, i, found)
-            store(tops, i * vector_count(x_base), tops_below)
+            store(tops, i * vector_count(like), tops_below)
             if writes:
                 divide_lead(advance(above, place), lead, quotient, out)
                 if not out_direct:
@@ -158,18 +160,18 @@ def short(source: Any, target: Any, geometry: Any, scratch: Any, first: Any, las
                 quotient = quotients[2 * i], quotients[2 * i + 1]
                 _deliver(advance(above, i * apart), length, quotient, out_row, dims, results)
         for i in range(count):
-            high, low = folded(_kept_lanes(sums, i, group))
+            high, low = folded(_kept_lanes(sums, i, lanes(like)))
             state[2 * MOST_ROWS + i], state[3 * MOST_ROWS + i] = high, low
-            top = narrow(state[i], x_base)
-            if needs_shift(SOFTMAX, state[i], x_base, numbers, None):
+            top = narrow(state[i], like)
+            if needs_shift(SOFTMAX, state[i], like, numbers, None):
                 x_row = slice_at(x_base, begin + i, batch, SOURCE)
-                place = advance(terms, i * apart)
+                logits, place = (x_row, staged), advance(terms, i * apart)
                 mine = advance(state, i)
                 reduce_shifted(
-                    x_row, length, dims, x_direct, top, results, place, mine, MOST_ROWS, numbers
+                    logits, length, dims, x_direct, top, shifted, place, mine, MOST_ROWS, numbers
                 )
             whole = load_state(advance(state, i), MOST_ROWS)
-            found = coefficients(SOFTMAX, whole, double(top), x_base, numbers, None, False)
+            found = coefficients(SOFTMAX, whole, double(top), like, numbers, None, False)
             quotients[2 * i], quotients[2 * i + 1] = found
         terms, above = above, terms
         staged, spare = spare, staged

@@ -13,6 +13,7 @@ from typing import Any
 
 from fastsoftmax._jit import device
 from fastsoftmax.kernels.elements import (
+    copy_element,
     fetch,
     fetch_every_second,
     fetch_reversed,
@@ -152,14 +153,14 @@ def _copy_in(buffer: Any, source: Any, step: Any, count: Any) -> None:
     elif step == 2 and count > lane:
         # Nothing after the last element is read: it ends the last vector, as it begins others.
         for i in range(0, count - lane, lane):
-            fetch_group(source, 2 * i)
-            fetch_group(source, 2 * i + lane)
+            fetch_group(source, 2 * i, group)
+            fetch_group(source, 2 * i + lane, group)
             store(buffer, i, fetch_every_second(source, 2 * i, group, 0))
         last = count - lane
         store(buffer, last, fetch_every_second(source, 2 * last - 1, group, 1))
         whole = count
     for i in range(whole, count):
-        buffer[i] = fetch(source, i * step, zero(buffer))
+        copy_element(buffer, i, source, i * step)
 
 
 @device
@@ -186,7 +187,7 @@ def _copy_out(buffer: Any, target: Any, step: Any, count: Any) -> None:
         for i in range(0, whole, lane):
             put(target, i, load_like(buffer, i, group))
     for i in range(whole, count):
-        put(target, i * step, buffer[i])
+        copy_element(target, i * step, buffer, i)
 
 
 @device

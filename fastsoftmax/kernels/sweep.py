@@ -15,23 +15,26 @@ from __future__ import annotations
 from typing import Any
 
 from fastsoftmax._jit import device
+from fastsoftmax.kernels.elements import (
+    computed_like,
+    fetch,
+    fetch_part,
+    put,
+    put_part,
+    put_past_caches,
+)
 from fastsoftmax.kernels.exponential import reduce_argument, rounded, term
 from fastsoftmax.kernels.groups import fetch_group, fetch_groups, gathered, raised
 from fastsoftmax.kernels.memory import (
+    LINE_BYTES,
     advance,
     bytes_within_page,
-    line,
     line_count,
-    load_first,
     load_like,
     store,
-    store_first,
-    store_part,
-    stream,
 )
 from fastsoftmax.kernels.operations import NEGATIVE_INFINITY
 from fastsoftmax.kernels.sums import (
-    LANES_BYTES,
     add,
     fold,
     lane_count,
@@ -40,7 +43,7 @@ from fastsoftmax.kernels.sums import (
     start,
     total,
 )
-from fastsoftmax.kernels.values import Value, formula
+from fastsoftmax.kernels.values import Value, Vec, as_type, formula
 from fastsoftmax.kernels.vectors import fma, keep_first, maximum, splat
 
 # Stores so much further on in a page are none that loads wait for; what they are moved by.
@@ -63,14 +66,14 @@ def _add_argument(argument: Any, sums: Any, terms: Value, j: Any, count: Any, nu
 @device
 def exponentials(x: Any, frame: Any, terms: Any, length: Any, numbers: Any) -> Any:
     """Write the terms of a block; returns the parts of their total."""
-    group, count = lanes(x), lane_count(x)
+    group, count = lanes(terms), lane_count(terms)
     whole = length - length % count
     sums = start(group)
     for j in range(0, whole, count):
-        argument = reduce_argument(load_like(x, j, group), numbers, frame)
+        argument = reduce_argument(fetch(x, j, group), numbers, frame)
         sums = _add_argument(argument, sums, terms, j, None, numbers)
     if whole < length:
-        here = load_first(x, whole, group, length - whole, 0.0)
+        here = fetch_part(x, whole, group, None, length - whole, 0.0)
         argument = reduce_argument(here, numbers, frame)
         sums = _add_argument(argument, sums, terms, whole, length - whole, numbers)
     return folded(sums)
@@ -86,6 +89,12 @@ def folded(sums: Any) -> Any:
 
 
 @formula
+def line_of(out: Value, terms: Value) -> Value:
+    """A zero for each of the results that fill a line of `out`, in the dtype of `terms`."""
+    return as_type(0.0, Vec(terms.dtype, line_count(out)), terms.builder)
+
+
+@formula
 def divided(terms: Value, j: Value, like: Value, quotient: Any) -> Value:
     """The results of the elements from `j` on, as many as `like` has."""
     values = load_like(terms, j, like)
@@ -97,16 +106,16 @@ def divide_rest(
     terms: Any, first: Any, length: Any, quotient: Any, out: Any, streaming: Any
 ) -> None:
     """Write the results from element `first` on, where a line begins if `streaming`."""
-    piece, step = line(terms), line_count(terms)
+    piece, step = line_of(out, terms), line_count(out)
     while first + step <= length:
         result = divided(terms, first, piece, quotient)
         if streaming:
-            stream(out, first, result)
+            put_past_caches(out, first, result)
         else:
-            store(out, first, result)
+            put(out, first, result)
         first += step
     if first < length:
-        store_first(out, first, divided(terms, first, piece, quotient), length - first)
+        put_part(out, first, divided(terms, first, piece, quotient), None, length - first)
 
 
 @device
@@ -117,8 +126,9 @@ def divide_lead(terms: Any, lead: Any, quotient: Any, out: Any) -> None:
     reaches into it, if only with elements that are masked, would fetch it back.
     """
     if lead > 0:
-        begin = lead - line_count(terms)
-        store_part(out, begin, divided(terms, begin, line(terms), quotient), -begin, None)
+        begin = lead - line_count(out)
+        found = divided(terms, begin, line_of(out, terms), quotient)
+        put_part(out, begin, found, -begin, None)
 
 
 @device
@@ -139,15 +149,16 @@ def _step(blocks: Any, shift: Value, streaming: bool, numbers: Any, j: Value, st
     """
     x, frame, terms, below, above, quotient, out = blocks
     argument, sums, top = state
-    group = lanes(x)
+    group = lanes(terms)
     parts = term(argument, numbers)
-    argument = reduce_argument(load_like(x, j + lane_count(x), group), numbers, frame)
+    argument = reduce_argument(fetch(x, j + lane_count(terms), group), numbers, frame)
     store(terms, j, rounded(parts))
     sums = add(sums, parts)
     if streaming:
-        fetch_group(below, j)
-    top = maximum(gathered(load_like(below, j, group)), top)
-    (stream if streaming else store)(out, shift + j, divided(above, shift + j, group, quotient))
+        fetch_group(below, j, group)
+    top = maximum(gathered(fetch(below, j, group)), top)
+    found = divided(above, shift + j, group, quotient)
+    (put_past_caches if streaming else put)(out, shift + j, found)
     return argument, sums, top
 
 
@@ -160,8 +171,8 @@ def turn_of(x: Any, below: Any, out: Any, length: Any) -> Any:
     instead of 0.22.  Results are written from the middle of their block on then, and from its
     beginning afterwards.
     """
-    rounds = length - length % lane_count(x)
-    step = _TURN_BYTES // LANES_BYTES * lane_count(x)
+    rounds = length - length % lane_count(computed_like(x))
+    step = _TURN_BYTES // LINE_BYTES * line_count(out)
     for turn in range(0, rounds, step):
         if _is_clear(x, below, advance(out, turn)) and (
             turn == 0 or _is_clear(x, below, advance(out, turn - rounds))
@@ -174,7 +185,7 @@ def turn_of(x: Any, below: Any, out: Any, length: Any) -> Any:
 def _is_clear(x: Any, below: Any, out: Any) -> Any:
     """Whether loads from `x` and `below` don't take what is stored at `out` for their own."""
     return (
-        bytes_within_page(advance(x, lane_count(x)), out) >= _NEAR_BYTES
+        bytes_within_page(advance(x, lane_count(computed_like(x))), out) >= _NEAR_BYTES
         and bytes_within_page(below, out) >= _NEAR_BYTES
     )
 
@@ -202,7 +213,7 @@ def sweep(
     and `above` holds terms, as many, whose results go to `out`: from element `lead` on (where
     a cache line begins) as many whole groups as there are, those from element `turn` on first.
     """
-    group, count = lanes(x), lane_count(x)
+    group, count = lanes(terms), lane_count(terms)
     last = (length - 1) // count * count
     top, sums = splat(NEGATIVE_INFINITY, gathered(group)), start(group)
     # Rounds in which all three have a whole group, and the exponentials one more, or their last.
@@ -210,7 +221,7 @@ def sweep(
     rounds = max(0, min(most, below_length - below_length % count, length - lead))
     rounds -= rounds % count
     if last > 0:
-        state = reduce_argument(load_like(x, 0, group), numbers, frame), sums, top
+        state = reduce_argument(fetch(x, 0, group), numbers, frame), sums, top
         blocks, begin = (x, frame, terms, below, above, quotient, out), 0
         turn = min(turn, rounds)
         shift = lead + turn
@@ -227,15 +238,16 @@ def sweep(
             fetch_groups(below, rounds, below_length)
         argument, sums, top = state
         for j in range(rounds, last - count, count):
-            following = load_like(x, j + count, group)
+            following = fetch(x, j + count, group)
             sums = _add_argument(argument, sums, terms, j, None, numbers)
             argument = reduce_argument(following, numbers, frame)
         if rounds < last:
-            following = load_first(x, last, group, length - last, 0.0)
+            following = fetch_part(x, last, group, None, length - last, 0.0)
             sums = _add_argument(argument, sums, terms, last - count, None, numbers)
             argument = reduce_argument(following, numbers, frame)
     else:
-        argument = reduce_argument(load_first(x, last, group, length, 0.0), numbers, frame)
+        following = fetch_part(x, last, group, None, length, 0.0)
+        argument = reduce_argument(following, numbers, frame)
     sums = _add_argument(argument, sums, terms, last, length - last, numbers)
     divide_rest(above, lead + rounds, length, quotient, out, streaming)
     return sums, raised(top, below, rounds, below_length)

@@ -174,6 +174,8 @@ def alike(*operands: Any) -> list[Value]:
 def as_type(operand: Any, kind: Any, builder: ir.IRBuilder | None) -> Value:
     """`operand`, a value or Python number, as a value of the type `kind`."""
     if not isinstance(operand, Value):
+        if isinstance(dtype_of(kind), types.Integer):
+            operand = int(operand)
         if isinstance(kind, Vec):
             code = ir.Constant(llvm_type(kind), [operand] * kind.count)
         else:
