@@ -29,13 +29,14 @@ def _pitch(length: Any, itemsize: Any) -> Any:
     return (length + LANES_BYTES // itemsize + 2 * lines - 1) // lines * lines
 
 
-def _room(length: Any, itemsize: Any, rows: Any) -> Any:
-    page, least = PAGE_BYTES // itemsize, rows * _pitch_of(length, itemsize)
-    return (least + page // 2 - 1) // page * page + page // 2
-
-
 _pitch_of = device(_pitch)
-_room_of = device(_room)
+
+
+@device
+def half_a_page_on(least: Any, like: Any) -> Any:
+    """Elements, `least` or more, from a place to the next that is half a page from it in pages."""
+    page = PAGE_BYTES // itemsize_of(like)
+    return (least + page // 2 - 1) // page * page + page // 2
 
 
 @device
@@ -51,7 +52,7 @@ def pitch(like: Any, length: Any) -> Any:
 @device
 def room(like: Any, length: Any, rows: Any) -> Any:
     """Elements from the terms of one batch to those of the other."""
-    return _room_of(length, itemsize_of(like), rows)
+    return half_a_page_on(rows * pitch(like, length), like)
 
 
 @formula
