@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastsoftmax import _shortcuts
 from fastsoftmax._arguments import MISSING, Missing
-from fastsoftmax._shortcuts import key_of, key_with_out, known, ways
+from fastsoftmax._shortcuts import key_of, known, ways
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike
@@ -117,39 +118,34 @@ def softmax(
     >>> softmax([1.0, 2.0, np.nan], dim=0, where=[True, True, False])
     array([0.2689, 0.7311, 0.    ])
     """
-    key: Any
-    is_bare = (
-        input.__class__ is _Array
-        and dim.__class__ is int
-        and dtype is None
-        and axis is MISSING
-        and where is None
-        and temperature is _ONE
-        and workers is None
-        and return_lse is False
+    found: Any = _shortcuts.recall(
+        _shortcuts.records,
+        "softmax",
+        input,
+        dim,
+        dtype,
+        axis,
+        out,
+        where,
+        temperature,
+        workers,
+        return_lse,
     )
-    if is_bare:
-        if out is None:
-            key = input.shape, input.strides, input.dtype, dim  # type: ignore[union-attr]
-        else:
-            key = key_with_out(input, dim, out)  # type: ignore[arg-type]
-        way = ways.get(key)
-        if way is not None:
-            result = way(input, out)
-            if result is not None:
-                return result
+    if found.__class__ is _Array:
+        return found
+    if found is not None:
+        found = found(input, out)
+        if found is not None:
+            return found
     arguments = input, dim, dtype, axis, out, where, temperature, workers
-    if not is_bare and not return_lse:
-        return _elementwise("softmax", arguments)
-    if return_lse:
-        key, results = known("softmax and lse", arguments)
-        if results is not None:
-            return results
+    if not return_lse:
+        return _known_or_new("softmax", arguments)
+    key, found = known("softmax and lse", arguments)
+    if found is not None:
+        return found
     from fastsoftmax import _calls
 
-    if return_lse:
-        return _calls.softmax_and_lse(key, arguments)
-    return _calls.elementwise(key, "softmax", arguments)
+    return _calls.softmax_and_lse(key, arguments)
 
 
 def softmin(
@@ -325,6 +321,15 @@ def logsumexp(
 
 def _elementwise(name: str, arguments: tuple[Any, ...]) -> np.ndarray[Any, Any]:
     """The result of a function whose results have the shape of its input."""
+    found: Any = _shortcuts.recall(_shortcuts.records, name, *arguments, False)
+    if found is not None and found.__class__ is not _Array:
+        found = found(arguments[0], arguments[4])
+    result: np.ndarray[Any, Any]
+    result = _known_or_new(name, arguments) if found is None else found
+    return result
+
+
+def _known_or_new(name: str, arguments: tuple[Any, ...]) -> np.ndarray[Any, Any]:
     key, found = known(name, arguments)
     if found is not None:
         result: np.ndarray[Any, Any] = found

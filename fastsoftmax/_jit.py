@@ -23,6 +23,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 # error_model: the default raises ZeroDivisionError from kernels.  No fastmath: NaN and
 # infinities are part of the contract, and the order of every sum is (see kernels/sums.py).
 _OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": False}
+_WITH_OBJECTS: dict[str, Any] = {**_OPTIONS, "nogil": False, "no_cfunc_wrapper": True}
 # Without the wrappers that only calls from Python need, a third of the compile time is saved.
 _INLINED: dict[str, Any] = {
     "forceinline": True,
@@ -37,7 +38,7 @@ SCRATCH_UNIT = 64
 
 @functools.cache
 def _fingerprint() -> str:
-    return _cache.fingerprint((_OPTIONS, _INLINED, VECTOR_BYTES))
+    return _cache.fingerprint((_OPTIONS, _INLINED, _WITH_OBJECTS, VECTOR_BYTES))
 
 
 def device(function: F) -> F:
@@ -149,6 +150,23 @@ class Kernel:
             return self._serial, types.none(*given, scratch, task, task)
         numbers = task, Data(task), task, task, scratch, task, Data(task)
         return self._parallel, types.none(*numbers, types.Tuple(given))
+
+
+class Entry:
+    """A function for Python objects (`_objects`), which holds the GIL as they are not its own."""
+
+    def __init__(
+        self, function: Callable[..., Any], name: str, result: Any, arguments: tuple[Any, ...]
+    ) -> None:
+        self._dispatcher = numba.njit(**_WITH_OBJECTS)(_named(function, name))
+        self._dispatcher._cache = _cache.KernelCache(name, _fingerprint())
+        self._signature = result(*arguments)
+
+    def compile(self) -> Callable[..., Any]:
+        """What Python calls, compiled or read from the cache."""
+        with _uncollected():
+            entry: Callable[..., Any] = self._dispatcher.compile(self._signature)
+        return entry
 
 
 def _named(function: Callable[..., None], name: str) -> Callable[..., None]:

@@ -106,9 +106,14 @@ def ready(kernel: Kernel, dtype: np.dtype[Any], parallel: bool) -> Callable[...,
     """A build of a kernel, compiled if it is not yet."""
     entry = kernel.entry(dtype, parallel)
     if entry is None:
-        with _compiling:
+        with compiling():
             entry = kernel.entry(dtype, parallel) or kernel.compile(dtype, parallel)
     return entry
+
+
+def compiling() -> contextlib.AbstractContextManager[Any]:
+    """To be held while something is compiled: by one thread at a time, and by none in a fork."""
+    return _compiling
 
 
 def is_serial(tasks: int, cost: float) -> bool:

@@ -113,7 +113,8 @@ def warmup(
 
     Notes
     -----
-    A build takes half a second to five seconds, and a fraction of that if it is cached.  Calls
+    A build takes half a second to five seconds, and a fraction of that if it is cached.  One
+    besides those of the kernels is for recognising small calls that are made again.  Calls
     with a temperature other than 1, or for the log-sum-exp besides, have kernels of their own,
     which their first call compiles.
 
@@ -121,7 +122,7 @@ def warmup(
     --------
     >>> from fastsoftmax import warmup
     >>> warmup(dtypes=["float32"], layouts=["narrow"], classes=[10], parallel=False)
-    2
+    3
     """
     from fastsoftmax import _warmup
 

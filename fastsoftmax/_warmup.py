@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastsoftmax import _launch
+from fastsoftmax import _launch, _recall
 from fastsoftmax._compute import storage
 from fastsoftmax._plans import STEPS
 from fastsoftmax.kernels import columns, narrow, whole
@@ -62,13 +63,19 @@ def warmup(
         for build in ((False, True) if parallel else (False,))
     }
     ordered = sorted(wanted, key=lambda each: (each[0].name, each[1].str, each[2]))
-    for done, (kernel, dtype, build) in enumerate(ordered):
+    jobs: list[tuple[str, Callable[[], Any]]] = [
+        (f"{kernel.name} {dtype} {_BUILDS[build]}", partial(_launch.ready, kernel, dtype, build))
+        for kernel, dtype, build in ordered
+    ]
+    if jobs:
+        jobs.append(("recall of small calls", _recall.ready))
+    for done, (name, compile_it) in enumerate(jobs):
         if progress is not None:
-            progress(done, len(ordered), f"{kernel.name} {dtype} {_BUILDS[build]}")
-        _launch.ready(kernel, dtype, build)
+            progress(done, len(jobs), name)
+        compile_it()
     if progress is not None:
-        progress(len(ordered), len(ordered), "ready")
-    return len(ordered)
+        progress(len(jobs), len(jobs), "ready")
+    return len(jobs)
 
 
 _BUILDS = {False: "serial", True: "parallel"}

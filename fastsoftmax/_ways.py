@@ -17,6 +17,7 @@ import numpy as np
 from fastsoftmax import _launch
 from fastsoftmax._memory import empty_like
 from fastsoftmax._plans import OnePass, Picking, Plan
+from fastsoftmax._recall import Direct, Facts, note
 from fastsoftmax.kernels.strides import SOURCE, TARGET
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, Any]
 
 _BYTE = np.dtype(np.uint8)
-_NO_MEMORY = np.empty(0, np.uint8)
 
 
 def of_results(
@@ -42,16 +42,31 @@ def of_results(
 
     It returns None where a call has to go the long way after all.
     """
+    target, direct = operands[TARGET], None
     if (
         isinstance(plan, OnePass)
         and plan.is_serial(workers)
         and dtype == plan.dtype
         and plan.is_bare
         and plan.corner is None
-        and plan.scratch == 0
         and not plan.streaming  # which needs elements to be aligned, as all others see to
     ):
-        return _shortest(plan, operands)
+        _launch.ready(plan.kernel, plan.dtype, False)
+        flat = target.strides == np.empty(target.shape, dtype).strides  # axes of size 1 as well
+        shape = target.shape if flat else None
+        direct = Direct(plan.kernel, plan.dtype, plan.table, plan.tasks, plan.scratch, shape)
+    way = _way(plan, operands, dtype, workers, dims) if direct is None else _shortest(direct)
+    note(way, Facts(plan.cost, direct))
+    return way
+
+
+def _way(
+    plan: Plan,
+    operands: tuple[Array, ...],
+    dtype: np.dtype[Any],
+    workers: int | None,
+    dims: Dims,
+) -> Way:
     launch, finished = _launcher(plan, workers), _finished(plan, operands)
     dims = dims if plan.streaming else ()
     stored = operands[SOURCE].dtype
@@ -90,17 +105,16 @@ def _copy_cast(target: Array, array: Array) -> None:
     np.copyto(target, array, casting="unsafe")
 
 
-def _shortest(plan: OnePass, operands: tuple[Array, ...]) -> Way:
-    kernel = _launch.ready(plan.kernel, plan.dtype, False)
-    table, tasks, target = plan.table, plan.tasks, operands[TARGET]
-    shape, dtype, empty = target.shape, target.dtype, np.empty
-    flat = target.strides == empty(shape, dtype).strides  # axes of size 1 as well
+def _shortest(direct: Direct) -> Way:
+    kernel = _launch.ready(direct.kernel, direct.dtype, False)
+    _, dtype, table, tasks, size, shape = direct
+    empty, scratch = np.empty, _launch.own.bytes
 
     def way(array: Array, out: Array | None = None, *_: None) -> Array:
         if out is None:
             # NumPy takes 90 ns by shape and dtype, 140 by an example.
-            out = empty(shape, dtype) if flat else np.empty_like(array)
-        kernel(array, out, table, _NO_MEMORY, 0, tasks)
+            out = np.empty_like(array) if shape is None else empty(shape, dtype)
+        kernel(array, out, table, scratch(size), 0, tasks)
         return out
 
     return way

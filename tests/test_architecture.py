@@ -25,10 +25,10 @@ FLOORS = [
     ["_calls", "_entropy", "_leaders", "_explain", "_warmup"],  # arguments in, results out
     ["_summaries", "_compute", "_plain", "_temperature"],  # casts, memory, one route or another
     ["_layout", "_ways"],  # which kernel, and what is kept of that
-    ["_plans", "_geometry"],  # with which arguments
+    ["_plans", "_geometry", "_recall"],  # with which arguments
     ["_launch"],  # how many threads
     ["kernels"],  # arithmetic
-    ["_jit", "_device", "_cache", "_cpu"],  # how kernels become machine code
+    ["_jit", "_device", "_cache", "_cpu", "_objects"],  # how kernels become machine code
     ["_arguments", "_dtypes", "_explanation", "_memory", "_shortcuts", "_version"],
 ]
 FLOOR_OF = {module: floor for floor, names in enumerate(FLOORS) for module in names}
@@ -160,6 +160,7 @@ def test_the_jit_policy_is_what_the_contract_needs() -> None:
     from fastsoftmax import _jit
 
     assert _jit._OPTIONS == {"nogil": True, "error_model": "numpy", "fastmath": False}
+    assert {**_jit._WITH_OBJECTS, "nogil": True}.items() >= _jit._OPTIONS.items()
 
 
 OWNERS = {

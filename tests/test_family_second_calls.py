@@ -10,7 +10,17 @@ import pytest
 from arrays import STORAGES, Layout, logits, read_only
 from relatives import RELATIVES, Relative, name_of, slices_of_several_sizes
 
+from fastsoftmax import _shortcuts
+
 Array = np.ndarray[Any, Any]
+
+
+@pytest.fixture(autouse=True, params=["by its key", "recorded"])
+def _way_of_later_calls(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.param == "recorded":
+        monkeypatch.setattr(_shortcuts, "OFTEN", 1)
+        monkeypatch.setattr(_shortcuts, "_until_recorded", 1)
+
 
 EACH = pytest.mark.parametrize("relative", RELATIVES, ids=name_of)
 SHAPES = [(38, 10), (38, 100), (100, 38)]

@@ -1,0 +1,402 @@
+"""Calls that are recorded: recognised by machine code, and no others taken for them.
+
+What the results should be is what the same calls gave before they were recorded, which all
+other tests compare with references.
+"""
+
+from __future__ import annotations
+
+import itertools
+import sys
+import threading
+import tracemalloc
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import processes
+import pytest
+from arrays import Layout, logits
+
+from fastsoftmax import _objects, _recall, _shortcuts, log_softmax, softmax, softmin
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+Array = np.ndarray[Any, Any]
+
+FUNCTIONS = [softmax, softmin, log_softmax]
+# Shapes with a direct call and with a way: a kernel for few classes, short rows, columns, threads.
+SHAPES = [(3,), (2, 3), (128, 10), (7, 100), (2, 3, 4, 5), (300, 100), (2, 1, 2, 1, 3)]
+
+
+@pytest.fixture(autouse=True)
+def _recorded_at_once(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(_shortcuts, "OFTEN", 1)
+    monkeypatch.setattr(_shortcuts, "_until_recorded", 1)
+    forget()
+    yield
+    forget()
+
+
+def forget() -> None:
+    _shortcuts.ways.clear()
+    _recall._records[1:] = 0
+    _recall._owners[:] = [None] * len(_recall._owners)
+
+
+def recorded() -> int:
+    return np.count_nonzero(_recall._records[1:, _recall._RANK])
+
+
+def direct() -> int:
+    return np.count_nonzero(_recall._records[1:, _recall._CODE])
+
+
+def array(shape: Any, dtype: Any = np.float32) -> Array:
+    """As `logits`, to be written to."""
+    return logits(shape, dtype, 3.0).copy()
+
+
+def settled(function: Any, *arguments: Any, **more: Any) -> Array:
+    """The result of a call that is recorded, which has the bits of the first one."""
+    first = function(*arguments, **more).copy()
+    for _ in range(3):
+        result: Array = function(*arguments, **more)
+    assert np.array_equal(first, result, equal_nan=True)
+    assert first.dtype == result.dtype
+    return result
+
+
+# --- The same calls -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_same_bits_as_before(function: Any, shape: Any, dtype: Any) -> None:
+    for dim in (0, -1):
+        x = array(shape, dtype)
+        fresh = settled(function, x, dim)
+        assert fresh is not settled(function, x, dim)
+        out = np.empty_like(x)
+        assert settled(function, x, dim, out=out) is out
+        assert np.array_equal(out, fresh)
+        # Other numbers in the same places.
+        y = x + np.linspace(-2, 2, x.size, dtype=dtype).reshape(x.shape)
+        again = function(y, dim)
+        forget()
+        assert np.array_equal(again, function(y, dim))
+        x[...] = y
+        assert function(x, dim, out=x) is x
+        assert np.array_equal(x, again)
+        for _ in range(3):
+            x[...] = y
+            function(x, dim, out=x)
+        assert np.array_equal(x, again)
+
+
+def test_small_calls_are_direct_and_others_have_ways() -> None:
+    x = array((4, 5))
+    for count, call in enumerate(
+        [
+            lambda: softmax(x, 1),
+            lambda: softmax(x, 1, out=x),
+            lambda: softmax(x, axis=1),
+            lambda: softmax(x, (0, 1)),
+            lambda: log_softmax(x, 1),
+        ],
+        1,
+    ):
+        for _ in range(3):
+            call()
+        assert recorded() == direct() == count
+    y = array((300, 1000))
+    settled(softmax, y, 1)
+    settled(softmax, x, 1, temperature=2.0)
+    assert (recorded(), direct()) == (count + 2, count)
+    z = array((3000, 1000))  # so large that it makes no difference
+    settled(softmax, z, 1)
+    assert recorded() == count + 2
+
+
+def test_every_layout(layout: Layout, dtype: Any) -> None:
+    for length in (2, 10, 100):
+        slices = logits((12, length), dtype, 3.0)
+        x = layout.of(slices)
+        result = settled(softmax, x, layout.dim)
+        out = layout.place(np.zeros_like(slices))
+        if not out.flags.writeable:  # of elements that are repeated
+            out = np.zeros_like(x)
+        assert np.array_equal(settled(softmax, x, layout.dim, out=out), result)
+
+
+def test_more_calls_than_records() -> None:
+    cases = [(array((n, m)), dim) for n in range(1, 8) for m in (2, 3, 17) for dim in (0, 1)]
+    wanted = [softmax(x, dim) for x, dim in cases]
+    for _ in range(3):
+        for (x, dim), right in zip(cases, wanted, strict=True):
+            assert np.array_equal(softmax(x, dim), right)
+    assert recorded() == _recall._MOST_RECORDS
+
+
+def test_equal_calls_of_other_objects_take_one_place() -> None:
+    x = array((4, 5))
+    for _ in range(5):
+        settled(softmax, x, 1, temperature=float("2.0"))
+    assert recorded() == 1
+
+
+# --- Other calls --------------------------------------------------------------------------
+
+
+def test_what_is_not_the_same() -> None:
+    """Each differs from the recorded call in one thing."""
+    x = array((6, 6))
+    others: list[tuple[Any, Any]] = [
+        (x.astype(np.float64), 1),
+        (x.astype(">f4"), 1),
+        (x.T, 1),
+        (x[::-1], 1),
+        (x[:5], 1),
+        (x[:, :5], 1),
+        (x[:, None], 1),
+        (x.ravel(), 0),
+        (x, 0),
+        (x, None),
+        (x, (0, 1)),
+        (x.tolist(), 1),
+        (x.astype(np.int32), 1),
+        (np.broadcast_to(x[0], (6, 6)), 1),
+    ]
+    for other, dim in others:
+        settled(softmax, x, 1)
+        settled(softmax, x, 1, out=np.empty_like(x))
+        result = softmax(other, dim)
+        forget()
+        copy = np.array(other)
+        right = softmax(copy.astype(np.result_type(copy, np.float32)), dim)
+        assert np.array_equal(result, right), (other, dim)
+        assert result.dtype == right.dtype
+    settled(softmax, x, 1)
+    assert not np.array_equal(log_softmax(x, 1), softmax(x, 1))
+
+
+def test_subclasses_are_no_arrays() -> None:
+    x = array((6, 6))
+    settled(softmax, x, 1)
+    masked = np.ma.masked_array(x, np.eye(6, dtype=bool))
+    result = softmax(masked, 1)
+    assert isinstance(result, np.ma.MaskedArray)
+    assert np.allclose(result.sum(1), 1)
+
+
+@pytest.mark.parametrize("bad", [True, np.bool_(True), 1.0, "1", 2, -3, 1 << 70, None, object()])
+def test_wrong_arguments_are_refused_as_ever(bad: Any) -> None:
+    x = array((6, 6))
+    settled(softmax, x, 1)
+    if bad is not None:
+        with pytest.raises((TypeError, ValueError)):
+            softmax(x, bad)
+    for name in ("dtype", "out", "temperature", "workers"):
+        if not (bad is None and name != "temperature") and (bad, name) not in {
+            (1.0, "temperature"),
+            (2, "temperature"),
+            (2, "workers"),
+            (1 << 70, "temperature"),
+            (1 << 70, "workers"),
+        }:
+            with pytest.raises((TypeError, ValueError)):
+                softmax(x, 1, **{name: bad})
+    with pytest.raises(TypeError):
+        softmax(x)
+    for nothing in (5, "abc", object(), {}):
+        with pytest.raises((TypeError, ValueError)):
+            softmax(nothing, 1)
+
+
+def test_out_is_checked_each_time() -> None:
+    x, out = array((6, 6)), np.zeros((6, 6), np.float32)
+    right = settled(softmax, x, 1, out=out).copy()
+    for wrong in (np.zeros((6, 5), np.float32), np.zeros((6, 6), int), np.zeros(36, np.float32)):
+        with pytest.raises((TypeError, ValueError)):
+            softmax(x, 1, out=wrong)
+        assert not wrong.any()
+    out[...] = 7
+    out.flags.writeable = False
+    with pytest.raises(ValueError, match="read-only"):
+        softmax(x, 1, out=out)
+    assert (out == 7).all()
+    for other in (np.zeros((6, 6)), np.zeros((6, 12), np.float32)[:, ::2], np.zeros((6, 6), "f2")):
+        assert np.allclose(softmax(x, 1, out=other), right, atol=1e-3)
+
+
+@pytest.mark.parametrize("shape", [(600, 6), (90, 40)])
+@pytest.mark.parametrize("shift", [-3600, -3599, -360, -1, 0, 1, 40, 360, 3599, 3600])
+def test_out_may_come_to_overlap_the_input(shape: Any, shift: int) -> None:
+    memory = np.zeros(3 * 3600, np.float32)
+    x = memory[3600:7200].reshape(shape)
+    for dim in (0, 1):
+        x[...] = array(shape)
+        right = settled(softmax, x.copy(), dim, out=np.empty_like(x)).copy()
+        out = memory[3600 + shift : 7200 + shift].reshape(shape)
+        assert softmax(x, dim, out=out) is out
+        assert np.array_equal(out, right)
+
+
+def test_overlap_is_seen_whatever_the_strides() -> None:
+    memory = array(400)
+    for x, out in itertools.permutations(
+        [
+            memory[:36].reshape(6, 6),
+            memory[:72:2].reshape(6, 6),
+            memory[35::-1].reshape(6, 6),
+            memory[20:56].reshape(6, 6).T,
+            memory[100:172].reshape(6, 12)[:, 3:9],
+            memory[103:175].reshape(6, 12)[:, 3:9],
+        ],
+        2,
+    ):
+        forget()
+        right = softmax(x.copy(), 1)
+        apart = np.zeros(400, np.float32)
+        begin = out.__array_interface__["data"][0] - memory.__array_interface__["data"][0]
+        twin = np.ndarray(out.shape, out.dtype, apart, begin, out.strides)
+        assert np.array_equal(settled(softmax, x, 1, out=twin), right)
+        before = memory.copy()
+        assert np.array_equal(softmax(x, 1, out=out), right)
+        memory[...] = before
+
+
+# --- Objects --------------------------------------------------------------------------------
+
+
+def test_nothing_is_kept_or_lost() -> None:
+    x, out = array((4, 5)), np.empty((4, 5), np.float32)
+    settled(softmax, x, 1)
+    settled(softmax, x, 1, out=out)
+    settled(softmax, x, 0)
+    owners = [owner[1] for owner in _recall._owners if owner is not None]
+    assert len(owners) == 3
+    watched = [x, out, x.dtype, np.empty, *owners]
+    before = [sys.getrefcount(each) for each in watched]
+    tracemalloc.start()
+    try:
+        for _ in range(1000):
+            softmax(x, 1)
+            softmax(x, 1, out=out)
+            softmax(x, 0)
+        first = tracemalloc.get_traced_memory()[0]
+        for _ in range(5000):
+            softmax(x, 1)
+            softmax(x, 1, out=out)
+            softmax(x, 0)
+        assert tracemalloc.get_traced_memory()[0] - first < 5000
+    finally:
+        tracemalloc.stop()
+    assert [sys.getrefcount(each) for each in watched] == before
+    result = softmax(x, 1)
+    assert sys.getrefcount(result) == 2
+
+
+def test_an_error_of_the_allocation_is_raised() -> None:
+    x = array((4, 5))
+    settled(softmax, x, 1)
+
+    def none_left(*_: Any) -> None:
+        raise MemoryError("none left")
+
+    (number,) = np.flatnonzero(_recall._records[1:, _recall._RANK]) + 1
+    _recall._records[number, _recall._MAKE] = id(none_left)
+    owner = _recall._owners[number][1]
+    before = sys.getrefcount(owner)
+    for _ in range(3):
+        with pytest.raises(MemoryError, match="none left"):
+            softmax(x, 1)
+    after = sys.getrefcount(owner)
+    assert after == before
+
+
+def test_threads_that_record_at_the_same_time() -> None:
+    """Records are written while others are read, and replaced all the time."""
+    cases = [(array((n, m)), dim) for n in (1, 2, 5) for m in (2, 3, 17, 40) for dim in (0, 1)]
+    wanted = [softmax(x, dim) for x, dim in cases]
+    wrong: list[Any] = []
+
+    def work(seed: int) -> None:
+        order = np.random.default_rng(seed).integers(len(cases), size=3000)
+        for i in order:
+            x, dim = cases[i]
+            out = np.empty_like(x) if i % 3 else None
+            if not np.array_equal(softmax(x, dim, out=out), wanted[i]):
+                wrong.append(i)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert wrong == []
+
+
+# --- Processes ------------------------------------------------------------------------------
+
+REPEATED = """
+    import sys
+    import numpy as np
+    from fastsoftmax import softmax, _shortcuts
+
+    x = np.arange(3, dtype=np.float32)
+    softmax(x, 0)
+    if sys.argv[1] == "cached":
+        import numba.core.compiler
+        def compiled(*_, **__):
+            raise SystemExit("something was compiled after all")
+        numba.core.compiler.compile_extra = compiled
+    elif sys.argv[1] == "unknown":
+        from fastsoftmax import _recall
+        _recall.are_as_expected = lambda: False
+    for _ in range(300):
+        result = softmax(x, 0)
+    print(_shortcuts.recall is not _shortcuts._recall_nothing, result)
+"""
+
+
+def test_another_process_finds_it_in_the_cache(tmp_path: Path) -> None:
+    folder = {"FASTSOFTMAX_CACHE_DIR": str(tmp_path)}
+    first = processes.run(REPEATED, "first", **folder)
+    assert first.startswith("True")
+    assert processes.run(REPEATED, "cached", **folder) == first
+
+
+def test_calls_do_without_where_objects_are_not_as_expected() -> None:
+    known = processes.run(REPEATED, "known")
+    assert processes.run(REPEATED, "unknown") == known.replace("True", "False")
+
+
+def test_objects_are_as_expected() -> None:
+    assert _objects.are_as_expected()
+
+
+def test_children_recall_what_their_parent_recorded() -> None:
+    code = """
+        import os
+        import numpy as np
+        from fastsoftmax import softmax
+
+        x = np.arange(3, dtype=np.float32)
+        for _ in range(200):
+            right = softmax(x, 0)
+        child = os.fork()
+        for _ in range(200):
+            assert np.array_equal(softmax(x, 0), right)
+            assert softmax(x[:2], 0).size == 2
+        if child == 0:
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+    """
+    processes.run(code)
