@@ -133,13 +133,9 @@ def softmax(
     )
     if found.__class__ is _Array:
         return found
-    if found is not None:
-        found = found(input, out)
-        if found is not None:
-            return found
     arguments = input, dim, dtype, axis, out, where, temperature, workers
     if not return_lse:
-        return _known_or_new("softmax", arguments)
+        return _by_way("softmax", arguments, found)
     key, found = known("softmax and lse", arguments)
     if found is not None:
         return found
@@ -322,17 +318,19 @@ def logsumexp(
 def _elementwise(name: str, arguments: tuple[Any, ...]) -> np.ndarray[Any, Any]:
     """The result of a function whose results have the shape of its input."""
     found: Any = _shortcuts.recall(_shortcuts.records, name, *arguments, False)
-    if found is not None and found.__class__ is not _Array:
-        found = found(arguments[0], arguments[4])
     result: np.ndarray[Any, Any]
-    result = _known_or_new(name, arguments) if found is None else found
+    result = found if found.__class__ is _Array else _by_way(name, arguments, found)
     return result
 
 
-def _known_or_new(name: str, arguments: tuple[Any, ...]) -> np.ndarray[Any, Any]:
-    key, found = known(name, arguments)
-    if found is not None:
-        result: np.ndarray[Any, Any] = found
+def _by_way(name: str, arguments: tuple[Any, ...], way: Any) -> np.ndarray[Any, Any]:
+    """The same by the way that was recalled, by a known one or by the long way."""
+    if way is not None:
+        result: np.ndarray[Any, Any] | None = way(arguments[0], arguments[4])
+        if result is not None:
+            return result
+    key, result = known(name, arguments)
+    if result is not None:
         return result
     from fastsoftmax import _calls
 

@@ -2,15 +2,16 @@
 
 A call is the same as one before if its arrays lie the same way in memory and all else are the
 same objects: numbers, dtypes, None, which nobody can change.  In Python it takes half a
-microsecond to find that out, so it takes 50 ns.  Small calls are then computed right away,
-with no step through Python but NumPy's allocation of the result; of others the way is found.
+microsecond to find that out, so it takes a fifth of that.  Small calls are then computed right
+away, with no step through Python but NumPy's allocation of the result; of others the way is found.
 
-Calls are recorded by and by, once many were made: to compile what recognises them takes half
-a second, once on a machine.
+Calls are recorded by and by, once many were made: to compile what recognises them takes a
+third of a second, once on a machine.
 """
 
 from __future__ import annotations
 
+import itertools
 import weakref
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -99,7 +100,7 @@ _facts: weakref.WeakKeyDictionary[Way, Facts] = weakref.WeakKeyDictionary()
 _records = np.zeros((1 + _MOST_RECORDS, _FIELDS), np.int64)
 _owners: list[Any] = [None] * (1 + _MOST_RECORDS)
 """What the records point to."""
-_turn = [0]
+_places = itertools.cycle(range(1, 1 + _MOST_RECORDS))
 
 
 def note(way: Way, facts: Facts) -> None:
@@ -121,11 +122,9 @@ def _are_equal(words, others, count):  # type: ignore[no-untyped-def]
 @device
 def _are_apart(record, source, target):  # type: ignore[no-untyped-def]
     a, b = source[DATA], target[DATA]
-    before, after = (
-        b + record[_SPAN + 3] <= a - record[_SPAN],
-        a + record[_SPAN + 1] <= b - record[_SPAN + 2],
-    )
-    return before | after
+    is_before = b + record[_SPAN + 3] <= a - record[_SPAN]
+    is_after = a + record[_SPAN + 1] <= b - record[_SPAN + 2]
+    return is_before | is_after
 
 
 @device
@@ -179,12 +178,8 @@ def _recall(records, name, input, dim, dtype, axis, out, where, temperature, wor
             continue
         if record[_CODE] == 0:
             return reference(follow(record, _OWNER))
-        code, table, scratch = (
-            follow(record, _CODE),
-            follow(record, _TABLE),
-            follow(record, _SCRATCH),
-        )
-        tasks = record[_TASKS]
+        code, tasks = follow(record, _CODE), record[_TASKS]
+        table, scratch = follow(record, _TABLE), follow(record, _SCRATCH)
         if not is_fresh:
             call_kernel(code, follow(input, DATA), follow(out, DATA), table, scratch, tasks)
             return reference(out)
@@ -229,16 +224,13 @@ def _record(key: Any, arguments: tuple[Any, ...], way: Way) -> None:
         return
     given = name, dim, dtype, axis, where, temperature, workers, False
     fields = np.zeros(_FIELDS, np.int64)
-    fields[_RANK], fields[_DTYPE], fields[_HAS_OUT] = (
-        input.ndim + 1,
-        id(input.dtype),
-        out is not None,
-    )
+    fields[_RANK], fields[_DTYPE] = input.ndim + 1, id(input.dtype)
     fields[_OBJECTS:_SHAPE] = [id(each) for each in given]
     fields[_SHAPE : _SHAPE + input.ndim] = input.shape
     fields[_STRIDES : _STRIDES + input.ndim] = input.strides
     fields[_SPAN : _SPAN + 2] = _span(input)
     if out is not None:
+        fields[_HAS_OUT] = True
         fields[_OUT_STRIDES : _OUT_STRIDES + input.ndim] = out.strides
         fields[_SPAN + 2 : _SPAN + 4] = _span(out)
     owner: Any = way
@@ -253,7 +245,7 @@ def _record(key: Any, arguments: tuple[Any, ...], way: Way) -> None:
     with _launch.compiling():
         if not _open():
             return
-        _turn[0] = number = _turn[0] % _MOST_RECORDS + 1
+        number = next(_places)
         # A call of another thread may come between any two statements.
         place = _records[number]
         place[_RANK] = 0

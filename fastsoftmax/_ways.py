@@ -42,7 +42,6 @@ def of_results(
 
     It returns None where a call has to go the long way after all.
     """
-    target, direct = operands[TARGET], None
     if (
         isinstance(plan, OnePass)
         and plan.is_serial(workers)
@@ -51,22 +50,7 @@ def of_results(
         and plan.corner is None
         and not plan.streaming  # which needs elements to be aligned, as all others see to
     ):
-        _launch.ready(plan.kernel, plan.dtype, False)
-        flat = target.strides == np.empty(target.shape, dtype).strides  # axes of size 1 as well
-        shape = target.shape if flat else None
-        direct = Direct(plan.kernel, plan.dtype, plan.table, plan.tasks, plan.scratch, shape)
-    way = _way(plan, operands, dtype, workers, dims) if direct is None else _shortest(direct)
-    note(way, Facts(plan.cost, direct))
-    return way
-
-
-def _way(
-    plan: Plan,
-    operands: tuple[Array, ...],
-    dtype: np.dtype[Any],
-    workers: int | None,
-    dims: Dims,
-) -> Way:
+        return _shortest(plan, operands[TARGET])
     launch, finished = _launcher(plan, workers), _finished(plan, operands)
     dims = dims if plan.streaming else ()
     stored = operands[SOURCE].dtype
@@ -91,6 +75,7 @@ def _way(
         launch(finished(array, target, second, where))
         return out
 
+    note(way, Facts(plan.cost, None))
     return way
 
 
@@ -105,10 +90,12 @@ def _copy_cast(target: Array, array: Array) -> None:
     np.copyto(target, array, casting="unsafe")
 
 
-def _shortest(direct: Direct) -> Way:
-    kernel = _launch.ready(direct.kernel, direct.dtype, False)
-    _, dtype, table, tasks, size, shape = direct
+def _shortest(plan: OnePass, target: Array) -> Way:
+    kernel = _launch.ready(plan.kernel, plan.dtype, False)
+    dtype, table, tasks, size = plan.dtype, plan.table, plan.tasks, plan.scratch
     empty, scratch = np.empty, _launch.own.bytes
+    flat = target.strides == empty(target.shape, dtype).strides  # axes of size 1 as well
+    shape = target.shape if flat else None
 
     def way(array: Array, out: Array | None = None, *_: None) -> Array:
         if out is None:
@@ -117,6 +104,7 @@ def _shortest(direct: Direct) -> Way:
         kernel(array, out, table, scratch(size), 0, tasks)
         return out
 
+    note(way, Facts(plan.cost, Direct(plan.kernel, dtype, table, tasks, size, shape)))
     return way
 
 

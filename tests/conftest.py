@@ -8,8 +8,11 @@ import pytest
 from arrays import DTYPES, LAYOUTS, STORAGES, Layout
 from family import FAMILY, Function
 from hypothesis import HealthCheck, settings
+from recalls import forget, record_at_once
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import numpy as np
 
 # The first example of a law may compile a kernel, so there is no deadline.
@@ -47,3 +50,11 @@ def layout(request: pytest.FixtureRequest) -> Layout:
 def storage(request: pytest.FixtureRequest) -> Any:
     """How an array is stored, if not in the machine's own way."""
     return STORAGES[request.param]
+
+
+@pytest.fixture
+def _calls_recorded_at_once(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    record_at_once(monkeypatch)
+    forget()
+    yield
+    forget()

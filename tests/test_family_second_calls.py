@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 from arrays import STORAGES, Layout, logits, read_only
+from recalls import record_at_once
 from relatives import RELATIVES, Relative, name_of, slices_of_several_sizes
-
-from fastsoftmax import _shortcuts
 
 Array = np.ndarray[Any, Any]
 
@@ -18,8 +17,7 @@ Array = np.ndarray[Any, Any]
 @pytest.fixture(autouse=True, params=["by its key", "recorded"])
 def _way_of_later_calls(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if request.param == "recorded":
-        monkeypatch.setattr(_shortcuts, "OFTEN", 1)
-        monkeypatch.setattr(_shortcuts, "_until_recorded", 1)
+        record_at_once(monkeypatch)
 
 
 EACH = pytest.mark.parametrize("relative", RELATIVES, ids=name_of)
@@ -113,7 +111,7 @@ def test_a_second_call_that_is_wrong_is_refused(relative: Relative, dtype: Any) 
 
 
 @EACH
-@pytest.mark.parametrize("shape", [(38, 10), (4096, 1031)])
+@pytest.mark.parametrize("shape", [(38, 10), (38, 100), (3, 1000), (4096, 1031)])
 def test_the_second_call_may_be_of_memory_that_is_not_aligned(
     relative: Relative, shape: Any
 ) -> None:

@@ -7,65 +7,19 @@ other tests compare with references.
 from __future__ import annotations
 
 import itertools
-import sys
-import threading
-import tracemalloc
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-import processes
 import pytest
 from arrays import Layout, logits
+from recalls import array, direct, forget, recorded, settled
 
-from fastsoftmax import _objects, _recall, _shortcuts, log_softmax, softmax, softmin
+from fastsoftmax import _recall, log_softmax, softmax, softmin
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-Array = np.ndarray[Any, Any]
-
+pytestmark = pytest.mark.usefixtures("_calls_recorded_at_once")
 FUNCTIONS = [softmax, softmin, log_softmax]
 # Shapes with a direct call and with a way: a kernel for few classes, short rows, columns, threads.
 SHAPES = [(3,), (2, 3), (128, 10), (7, 100), (2, 3, 4, 5), (300, 100), (2, 1, 2, 1, 3)]
-
-
-@pytest.fixture(autouse=True)
-def _recorded_at_once(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(_shortcuts, "OFTEN", 1)
-    monkeypatch.setattr(_shortcuts, "_until_recorded", 1)
-    forget()
-    yield
-    forget()
-
-
-def forget() -> None:
-    _shortcuts.ways.clear()
-    _recall._records[1:] = 0
-    _recall._owners[:] = [None] * len(_recall._owners)
-
-
-def recorded() -> int:
-    return np.count_nonzero(_recall._records[1:, _recall._RANK])
-
-
-def direct() -> int:
-    return np.count_nonzero(_recall._records[1:, _recall._CODE])
-
-
-def array(shape: Any, dtype: Any = np.float32) -> Array:
-    """As `logits`, to be written to."""
-    return logits(shape, dtype, 3.0).copy()
-
-
-def settled(function: Any, *arguments: Any, **more: Any) -> Array:
-    """The result of a call that is recorded, which has the bits of the first one."""
-    first = function(*arguments, **more).copy()
-    for _ in range(3):
-        result: Array = function(*arguments, **more)
-    assert np.array_equal(first, result, equal_nan=True)
-    assert first.dtype == result.dtype
-    return result
 
 
 # --- The same calls -----------------------------------------------------------------------
@@ -265,138 +219,3 @@ def test_overlap_is_seen_whatever_the_strides() -> None:
         before = memory.copy()
         assert np.array_equal(softmax(x, 1, out=out), right)
         memory[...] = before
-
-
-# --- Objects --------------------------------------------------------------------------------
-
-
-def test_nothing_is_kept_or_lost() -> None:
-    x, out = array((4, 5)), np.empty((4, 5), np.float32)
-    settled(softmax, x, 1)
-    settled(softmax, x, 1, out=out)
-    settled(softmax, x, 0)
-    owners = [owner[1] for owner in _recall._owners if owner is not None]
-    assert len(owners) == 3
-    watched = [x, out, x.dtype, np.empty, *owners]
-    before = [sys.getrefcount(each) for each in watched]
-    tracemalloc.start()
-    try:
-        for _ in range(1000):
-            softmax(x, 1)
-            softmax(x, 1, out=out)
-            softmax(x, 0)
-        first = tracemalloc.get_traced_memory()[0]
-        for _ in range(5000):
-            softmax(x, 1)
-            softmax(x, 1, out=out)
-            softmax(x, 0)
-        assert tracemalloc.get_traced_memory()[0] - first < 5000
-    finally:
-        tracemalloc.stop()
-    assert [sys.getrefcount(each) for each in watched] == before
-    result = softmax(x, 1)
-    assert sys.getrefcount(result) == 2
-
-
-def test_an_error_of_the_allocation_is_raised() -> None:
-    x = array((4, 5))
-    settled(softmax, x, 1)
-
-    def none_left(*_: Any) -> None:
-        raise MemoryError("none left")
-
-    (number,) = np.flatnonzero(_recall._records[1:, _recall._RANK]) + 1
-    _recall._records[number, _recall._MAKE] = id(none_left)
-    owner = _recall._owners[number][1]
-    before = sys.getrefcount(owner)
-    for _ in range(3):
-        with pytest.raises(MemoryError, match="none left"):
-            softmax(x, 1)
-    after = sys.getrefcount(owner)
-    assert after == before
-
-
-def test_threads_that_record_at_the_same_time() -> None:
-    """Records are written while others are read, and replaced all the time."""
-    cases = [(array((n, m)), dim) for n in (1, 2, 5) for m in (2, 3, 17, 40) for dim in (0, 1)]
-    wanted = [softmax(x, dim) for x, dim in cases]
-    wrong: list[Any] = []
-
-    def work(seed: int) -> None:
-        order = np.random.default_rng(seed).integers(len(cases), size=3000)
-        for i in order:
-            x, dim = cases[i]
-            out = np.empty_like(x) if i % 3 else None
-            if not np.array_equal(softmax(x, dim, out=out), wanted[i]):
-                wrong.append(i)
-
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    try:
-        threads = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    finally:
-        sys.setswitchinterval(interval)
-    assert wrong == []
-
-
-# --- Processes ------------------------------------------------------------------------------
-
-REPEATED = """
-    import sys
-    import numpy as np
-    from fastsoftmax import softmax, _shortcuts
-
-    x = np.arange(3, dtype=np.float32)
-    softmax(x, 0)
-    if sys.argv[1] == "cached":
-        import numba.core.compiler
-        def compiled(*_, **__):
-            raise SystemExit("something was compiled after all")
-        numba.core.compiler.compile_extra = compiled
-    elif sys.argv[1] == "unknown":
-        from fastsoftmax import _recall
-        _recall.are_as_expected = lambda: False
-    for _ in range(300):
-        result = softmax(x, 0)
-    print(_shortcuts.recall is not _shortcuts._recall_nothing, result)
-"""
-
-
-def test_another_process_finds_it_in_the_cache(tmp_path: Path) -> None:
-    folder = {"FASTSOFTMAX_CACHE_DIR": str(tmp_path)}
-    first = processes.run(REPEATED, "first", **folder)
-    assert first.startswith("True")
-    assert processes.run(REPEATED, "cached", **folder) == first
-
-
-def test_calls_do_without_where_objects_are_not_as_expected() -> None:
-    known = processes.run(REPEATED, "known")
-    assert processes.run(REPEATED, "unknown") == known.replace("True", "False")
-
-
-def test_objects_are_as_expected() -> None:
-    assert _objects.are_as_expected()
-
-
-def test_children_recall_what_their_parent_recorded() -> None:
-    code = """
-        import os
-        import numpy as np
-        from fastsoftmax import softmax
-
-        x = np.arange(3, dtype=np.float32)
-        for _ in range(200):
-            right = softmax(x, 0)
-        child = os.fork()
-        for _ in range(200):
-            assert np.array_equal(softmax(x, 0), right)
-            assert softmax(x[:2], 0).size == 2
-        if child == 0:
-            os._exit(0)
-        assert os.waitpid(child, 0)[1] == 0
-    """
-    processes.run(code)
