@@ -124,21 +124,29 @@ def workers_of(given: Any) -> int | None:
     return workers
 
 
+def flag_of(name: str, given: Any) -> bool:
+    """A yes or no."""
+    if not isinstance(given, bool | np.bool_ | int):
+        raise TypeError(f"{name}={given!r} is a {type(given).__name__}; it must be a bool")
+    return bool(given)
+
+
 def keepdim_of(keepdim: Any, keepdims: Any) -> bool:
     """Whether dims are kept with size 1."""
     if keepdims is MISSING:
-        return bool(keepdim)
+        return flag_of("keepdim", keepdim)
     if keepdim is not False:
         raise TypeError(
             f"keepdim={keepdim!r} and keepdims={keepdims!r} were given; they mean the same"
         )
-    return bool(keepdims)
+    return flag_of("keepdims", keepdims)
 
 
 def where_of(given: Any, shape: tuple[int, ...]) -> Array | None:
     """The mask, not yet broadcast to `shape`; None where there is none."""
     if given is None:
         return None
+    _refuse_masked("where", given)
     mask = as_array("where", given)
     if mask.dtype != np.bool_:
         raise TypeError(f"where has the dtype {mask.dtype}; it must be bool")
@@ -153,6 +161,7 @@ def temperature_of(given: Any, shape: tuple[int, ...], dims: Dims) -> Array | No
     """Temperatures in float64, one or not yet broadcast to `shape`; None where all are 1."""
     if given.__class__ is float and 0.0 < given < math.inf:
         return None if given == 1.0 else np.array([given])
+    _refuse_masked("temperature", given)
     try:
         array = np.asarray(given)
         if array.dtype.kind not in "iuf" and array.dtype.name != "bfloat16":
@@ -183,6 +192,15 @@ def temperature_of(given: Any, shape: tuple[int, ...], dims: Dims) -> Array | No
     return temperature
 
 
+def _refuse_masked(name: str, given: Any) -> None:
+    """Refuse elements that are masked themselves: nobody knows what is meant."""
+    if isinstance(given, np.ma.MaskedArray) and np.ma.is_masked(given):
+        raise ValueError(
+            f"{name} is a masked array with masked elements; give an array without, such as "
+            f"{name}.filled(...)"
+        )
+
+
 def _broadcasts(shape: tuple[int, ...], to: tuple[int, ...]) -> bool:
     if len(shape) > len(to):
         return False
@@ -196,7 +214,8 @@ def check_out(out: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
         raise TypeError(f"out is a {type(out).__name__}; it must be a numpy.ndarray or None")
     if out.shape != shape:
         raise ValueError(f"out has the shape {out.shape}; it must have {shape}, that of the result")
-    if out.dtype.kind in "USO" or not np.can_cast(dtype, out.dtype, "same_kind"):
+    is_number = is_floating(out.dtype) or out.dtype.kind == "c"
+    if not is_number or not np.can_cast(dtype, out.dtype, "same_kind"):
         raise TypeError(
             f"out has the dtype {out.dtype}; it must be {dtype}, that of the result, or one that "
             "NumPy casts it to by the rule 'same_kind'"

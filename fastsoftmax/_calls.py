@@ -6,12 +6,13 @@ import math
 from typing import Any
 
 import numpy as np
+from numpy import ma  # which NumPy leaves for its first use, in the middle of a call
 
 from fastsoftmax import _arguments, _compute, _plain, _summaries
 from fastsoftmax._compute import Call
 from fastsoftmax._dtypes import kernel_dtype, result_dtype
 from fastsoftmax._shortcuts import remember
-from fastsoftmax._ways import both
+from fastsoftmax._ways import both, then_copied
 from fastsoftmax.kernels import operations as ops
 
 Array = np.ndarray[Any, Any]
@@ -49,9 +50,9 @@ def softmax_and_lse(key: Any, arguments: tuple[Any, ...]) -> tuple[Array, Array]
     lse = _log_sum_exp(raw).reshape(shape)
     result = _compute.elementwise(call)
     if key is not None:
-        first, second = _summaries.summary_shortcut(raw, shape), _compute.shortcut(call, result)
-        if first is not None and second is not None:
-            remember(key, both(second, first))
+        way = _summaries.summary_shortcut(raw, shape)
+        if way is not None:
+            remember(key, both(_compute.shortcut(call, result), way))
     lse = lse if shape else lse[()]
     return _masked(result, mask), (
         lse if mask is None else _masked(lse, np.all(mask, axis=call.dims))
@@ -78,7 +79,8 @@ def logsumexp(
         _arguments.check_out(out, shape, call.dtype)
     result = _log_sum_exp(call).reshape(shape)
     if key is not None:
-        remember(key, _summaries.summary_shortcut(call, shape))
+        way = _summaries.summary_shortcut(call, shape)
+        remember(key, way if out is None else then_copied(way))
     if out is not None:
         with np.errstate(all="ignore"):
             np.copyto(out, result, casting="same_kind")
@@ -141,7 +143,7 @@ def forward(
 
 def _hidden_by(*inputs: Any) -> Array | None:
     """Where masked arrays among the inputs hide an element; None if there are none."""
-    masks = [np.ma.getmaskarray(each) for each in inputs if isinstance(each, np.ma.MaskedArray)]
+    masks = [ma.getmaskarray(each) for each in inputs if isinstance(each, ma.MaskedArray)]
     return np.logical_or.reduce(masks) if masks else None
 
 
@@ -154,7 +156,7 @@ def _shown(mask: Array | None, hidden: Array | None) -> Array | None:
 def _masked(result: Array, hidden: Array | None) -> Array:
     if hidden is None:
         return result
-    masked: Array = np.ma.MaskedArray(result, mask=hidden.copy())
+    masked: Array = ma.MaskedArray(result, mask=hidden.copy())
     return masked
 
 

@@ -133,15 +133,41 @@ def storage(dtype: np.dtype[Any]) -> np.dtype[Any]:
     return stored_as(dtype) if _converts(dtype) else work
 
 
-def shortcut(call: Call, result: Array) -> Way | None:
-    """The way of calls like this one, if kernels read and write their arrays as they stand.
+def shortcut(call: Call, result: Array) -> Way:
+    """The way of calls like this one, which gave this result."""
+    if result.dtype != call.dtype:
+        fresh = np.empty_like(call.inputs[0], call.dtype, subok=False)
+        way = _ways.then_copied(_shortest(call._replace(out=None), fresh))
+    else:
+        way = _shortest(call, result)
+    return way or _without_checks(call)
 
-    Or if that is so once the input is cast.
+
+def _without_checks(call: Call) -> Way:
+    """The long way, but for the checks of arguments."""
+    call = call._replace(inputs=(), out=None, where=None)  # whose memory is not to be held
+
+    def way(
+        array: Array,
+        out: Array | None = None,
+        where: Array | None = None,
+        second: Array | None = None,
+    ) -> Array:
+        inputs = (array,) if second is None else (array, second)
+        return elementwise(call._replace(inputs=inputs, out=out, where=where))
+
+    return way
+
+
+def _shortest(call: Call, result: Array) -> Way | None:
+    """The way of calls whose arrays kernels read and write as they stand.
+
+    Or as they stand once the input is cast.
     """
     array = call.inputs[0]
-    if array.size == 0 or not call.shape or result.dtype != call.dtype:
+    if array.size == 0 or not call.shape or not whole_elements(result):
         return None
-    if (call.operation is ops.SOFTMAX and call.length == 1) or not whole_elements(result):
+    if call.operation is ops.SOFTMAX and call.length == 1:
         return None
     if call.out is not None and result is not call.out:
         return None
@@ -171,7 +197,7 @@ def _way_of(call: Call, result: Array) -> Way | None:
 def _casts_alike(call: Call, result: Array) -> bool:
     """Whether the input of calls like this is cast by NumPy alone, to memory like `result`."""
     array = call.inputs[0]
-    if len(call.inputs) > 1 or (array.dtype.kind in "iu" and array.itemsize == 8):
+    if len(call.inputs) > 1:
         return False
     return call.out is not None or np.empty_like(array, call.dtype).strides == result.strides
 

@@ -6,6 +6,7 @@ import operator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy import ma
 
 from fastsoftmax import _arguments, _calls, _compute, _plain, _summaries
 from fastsoftmax._arguments import MISSING
@@ -50,8 +51,8 @@ def cross_entropy(
     (along,) = call.dims
     weights = _weights_of(weight, call.length)
     targets = _arguments.as_array("target", target)
-    if isinstance(target, np.ma.MaskedArray) and targets.dtype.kind in "iu":
-        targets = np.where(np.ma.getmaskarray(target), ignored, targets.astype(np.int64))
+    if isinstance(target, ma.MaskedArray) and targets.dtype.kind in "iu":
+        targets = np.where(ma.getmaskarray(target), ignored, targets.astype(np.int64))
     is_floating = targets.dtype.kind == "f" or targets.dtype.name == "bfloat16"
     if is_floating and (targets.size or targets.shape == call.shape):  # not []
         losses, number = _of_probabilities(call, along, targets, weights, smoothing)
@@ -92,12 +93,12 @@ def _ignored_of(given: Any) -> int:
         raise TypeError(f"ignore_index={given!r}; it must be an int") from None
 
 
+@np.errstate(all="ignore")
 def _reduced(losses: Array, count: float, reduction: str, dtype: np.dtype[Any]) -> Any:
-    with np.errstate(all="ignore"):
-        if reduction == "none":
-            return losses.astype(dtype)
-        total = np.add.reduce(losses, None)
-        return dtype.type(total if reduction == "sum" else np.divide(total, count))
+    if reduction == "none":
+        return losses.astype(dtype)
+    total = np.add.reduce(losses, None)
+    return dtype.type(total if reduction == "sum" else np.divide(total, count))
 
 
 def _weights_of(given: Any, classes: int) -> Array | None:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastsoftmax import _shortcuts
-from fastsoftmax._arguments import MISSING, Missing
+from fastsoftmax._arguments import MISSING, Missing, flag_of
+from fastsoftmax._compiling import compiling
 from fastsoftmax._shortcuts import key_of, known, ways
 
 if TYPE_CHECKING:
@@ -134,12 +135,13 @@ def softmax(
     if found.__class__ is _Array:
         return found
     arguments = input, dim, dtype, axis, out, where, temperature, workers
-    if not return_lse:
+    if return_lse is False or not flag_of("return_lse", return_lse):
         return _by_way("softmax", arguments, found)
     key, found = known("softmax and lse", arguments)
     if found is not None:
         return found
-    from fastsoftmax import _calls
+    with compiling():
+        from fastsoftmax import _calls
 
     return _calls.softmax_and_lse(key, arguments)
 
@@ -302,15 +304,16 @@ def logsumexp(
     3.4076
     """
     keep, key = (keepdim if keepdims is MISSING else keepdims), None
-    if out is None and keep.__class__ is bool and (keepdims is MISSING or keepdim is False):
+    if keep.__class__ is bool and (keepdims is MISSING or keepdim is False):
         name = "logsumexp", keep
-        key = key_of(name, input, dim, dtype, axis, None, where, _ONE, workers)
+        key = key_of(name, input, dim, dtype, axis, out, where, _ONE, workers)
         way = ways.get(key)
         if way is not None:
-            result: np.ndarray[Any, Any] | None = way(input, None, where)
+            result: np.ndarray[Any, Any] | None = way(input, out, where)
             if result is not None:
                 return result
-    from fastsoftmax import _calls
+    with compiling():
+        from fastsoftmax import _calls
 
     return _calls.logsumexp(key, input, dim, dtype, axis, keepdim, keepdims, out, where, workers)
 
@@ -332,6 +335,7 @@ def _by_way(name: str, arguments: tuple[Any, ...], way: Any) -> np.ndarray[Any, 
     key, result = known(name, arguments)
     if result is not None:
         return result
-    from fastsoftmax import _calls
+    with compiling():
+        from fastsoftmax import _calls
 
     return _calls.elementwise(key, name, arguments)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fastsoftmax._arguments import MISSING, Missing
+from fastsoftmax._compiling import compiling
 from fastsoftmax._shortcuts import known
 
 if TYPE_CHECKING:
@@ -132,6 +133,7 @@ def _backward(
     if found is not None:
         result: np.ndarray[Any, Any] = found
         return result
-    from fastsoftmax import _calls
+    with compiling():
+        from fastsoftmax import _calls
 
     return _calls.backward(key, name, arguments, grad_output)

@@ -18,6 +18,12 @@ from fastsoftmax import _cache
 from fastsoftmax._cpu import VECTOR_BYTES
 from fastsoftmax._device import DeviceCompiler
 
+if numba.config.DISABLE_JIT:
+    raise RuntimeError(
+        "NUMBA_DISABLE_JIT is set: kernels of fastsoftmax are written for the compiler and do not "
+        "run as Python; unset it"
+    )
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 # error_model: the default raises ZeroDivisionError from kernels.  No fastmath: NaN and

@@ -28,6 +28,8 @@ from typing import TYPE_CHECKING, Any
 import numba
 import numpy as np
 
+from fastsoftmax._compiling import starting, undisturbed
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -60,9 +62,6 @@ own = _Scratch()
 # interrupts when a call returns, so that one could fall between a lock's `acquire` and the
 # `try` after it; it doesn't between the removal of a key and the next statement.
 _idle = {"threads": True}
-# Held while Numba compiles or starts threads, which it does under locks of its own.  A child
-# that is forked meanwhile would find those locked for ever, so a fork waits for these.
-_compiling, _starting = threading.RLock(), threading.RLock()
 _serial_only = False
 
 
@@ -106,14 +105,10 @@ def ready(kernel: Kernel, dtype: np.dtype[Any], parallel: bool) -> Callable[...,
     """A build of a kernel, compiled if it is not yet."""
     entry = kernel.entry(dtype, parallel)
     if entry is None:
-        with compiling():
-            entry = kernel.entry(dtype, parallel) or kernel.compile(dtype, parallel)
+        entry = undisturbed(
+            lambda: kernel.entry(dtype, parallel) or kernel.compile(dtype, parallel)
+        )
     return entry
-
-
-def compiling() -> contextlib.AbstractContextManager[Any]:
-    """To be held while something is compiled: by one thread at a time, and by none in a fork."""
-    return _compiling
 
 
 def is_serial(tasks: int, cost: float) -> bool:
@@ -140,7 +135,7 @@ def _available() -> int:
         return 1
     _offer_tbb()
     try:
-        with _starting:
+        with starting():
             threads = min(int(numba.get_num_threads()), _quota())  # launches the layer
     except (ImportError, ValueError):  # the layer that was asked for cannot be loaded
         return 1
@@ -193,29 +188,16 @@ def _read(path: str) -> str:
     return Path(path).read_text(encoding="utf-8")
 
 
-def _before_fork() -> None:
-    _compiling.acquire()
-    _starting.acquire()
-
-
-def _after_fork_in_parent() -> None:
-    _starting.release()
-    _compiling.release()
-
-
 def _after_fork() -> None:
-    global _compiling, _starting, _serial_only  # noqa: PLW0603  # a forked child starts afresh
+    global _serial_only  # noqa: PLW0603  # a forked child starts afresh
     # Threads that were in a launch are not there, and their layer waits for them.
     launching = "threads" not in _idle
     _idle["threads"] = True
-    _compiling, _starting = threading.RLock(), threading.RLock()
     _serial_only = _serial_only or launching or layer() == "omp"
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(
-        before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork
-    )
+    os.register_at_fork(after_in_child=_after_fork)
 # Imported in a child whose parent may have launched OpenMP's threads before.
 if multiprocessing.parent_process() is not None:
     _after_fork()

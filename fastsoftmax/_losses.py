@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastsoftmax._arguments import MISSING, as_array
+from fastsoftmax._compiling import compiling
 from fastsoftmax._shortcuts import key_of, ways
 
 if TYPE_CHECKING:
@@ -100,7 +101,8 @@ def cross_entropy(
             loss = way(input, target)
             if loss is not None:
                 return loss
-    from fastsoftmax import _entropy
+    with compiling():
+        from fastsoftmax import _entropy
 
     return _entropy.cross_entropy(
         key, input, target, dim, weight, ignore_index, label_smoothing, reduction, workers

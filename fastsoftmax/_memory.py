@@ -43,6 +43,9 @@ _HUGE_PAGE, _LINE_BYTES = 2 << 20, 64
 _LEAST_SHARE = 0.75
 _AVAILABLE = hasattr(mmap, "MADV_FREE") and hasattr(mmap, "MAP_ANONYMOUS") and SPARE_BYTES > 0
 
+numpy_empty = np.empty
+"""NumPy's own allocation, should something else stand in its place for a while."""
+
 _kept: deque[_Piece] = deque()
 """The pieces that are used again, those of living arrays too."""
 

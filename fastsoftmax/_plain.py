@@ -18,7 +18,7 @@ def singles(call: Call) -> Array:
     """Softmax of slices of one element: 1, NaN where the element is not finite."""
     with np.errstate(all="ignore"):
         array = call.inputs[0].astype(call.dtype)
-        result = np.where(np.isfinite(array), array.dtype.type(1), array.dtype.type(np.nan))
+        result = (array - array) + call.dtype.type(1)
         if call.where is not None:
             result = np.where(call.where, result, result.dtype.type(0))
     return np.asarray(result, call.dtype)
@@ -30,7 +30,9 @@ def elementwise(call: Call) -> Array:
     dtype = call.dtype
     with np.errstate(all="ignore"):
         arrays = [array.astype(dtype) for array in call.inputs]
-        degrees = None if call.temperature is None else call.temperature.astype(dtype.char.lower())
+        degrees = call.temperature
+        if degrees is not None:  # one number for a scalar as well
+            degrees = degrees.astype(dtype.char.lower())[() if degrees.size > 1 else 0]
         shown = np.True_ if call.where is None else call.where
         if call.operation in {ops.BACKWARD, ops.LOG_BACKWARD}:
             result = _divided(_backward(call.operation, arrays, axis, shown), degrees)

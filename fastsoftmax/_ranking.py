@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fastsoftmax._arguments import MISSING, Missing
+from fastsoftmax._compiling import compiling
 
 if TYPE_CHECKING:
     import numpy as np
@@ -69,6 +70,7 @@ def top_k(
     >>> indices
     array([1, 3, 2])
     """
-    from fastsoftmax import _leaders
+    with compiling():
+        from fastsoftmax import _leaders
 
     return _leaders.top_k(input, k, dim, dtype, axis, where, temperature, workers)

@@ -12,15 +12,16 @@ third of a second, once on a machine.
 from __future__ import annotations
 
 import itertools
-import weakref
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.lib.array_utils import byte_bounds
 
-from fastsoftmax import _launch, _shortcuts
+from fastsoftmax import _shortcuts
 from fastsoftmax._arguments import MISSING
+from fastsoftmax._compiling import compiling, undisturbed
 from fastsoftmax._jit import Entry, device
+from fastsoftmax._memory import numpy_empty
 from fastsoftmax._objects import (
     DATA,
     DTYPE,
@@ -96,16 +97,10 @@ class Facts(NamedTuple):
     direct: Direct | None
 
 
-_facts: weakref.WeakKeyDictionary[Way, Facts] = weakref.WeakKeyDictionary()
 _records = np.zeros((1 + _MOST_RECORDS, _FIELDS), np.int64)
 _owners: list[Any] = [None] * (1 + _MOST_RECORDS)
 """What the records point to."""
 _places = itertools.cycle(range(1, 1 + _MOST_RECORDS))
-
-
-def note(way: Way, facts: Facts) -> None:
-    """Let the calls of a way be recorded."""
-    _facts[way] = facts
 
 
 # --- Recognising --------------------------------------------------------------------------
@@ -198,8 +193,7 @@ _entry = Entry(_recall, "recall", NEW_REFERENCE, (WORDS, *(OBJECT,) * 10))
 
 def ready() -> None:
     """Compile what recognises calls, or read it from the cache."""
-    with _launch.compiling():
-        _entry.compile()
+    undisturbed(_entry.compile)
 
 
 # --- Recording ----------------------------------------------------------------------------
@@ -207,11 +201,13 @@ def ready() -> None:
 
 def _record(key: Any, arguments: tuple[Any, ...], way: Way) -> None:
     """Have calls like this one recognised, if that is worth it."""
-    facts, name = _facts.get(way), key[0]
+    facts, name = getattr(way, "facts", None), key[0]
     input, dim, dtype, axis, out, where, temperature, workers = arguments
     if facts is None or facts.cost > _MOST_RECORDED or where is not None:
         return
     if input.__class__ is not np.ndarray or input.ndim > _MOST_DIMS:
+        return
+    if temperature.__class__ is np.ndarray:  # the same object may come to be another number
         return
     if out is not None and out.dtype is not input.dtype:
         return
@@ -235,21 +231,21 @@ def _record(key: Any, arguments: tuple[Any, ...], way: Way) -> None:
         fields[_SPAN + 2 : _SPAN + 4] = _span(out)
     owner: Any = way
     if direct is not None:
-        scratch, made_with = np.empty(direct.scratch, np.uint8), (direct.shape, direct.dtype)
+        scratch, made_with = numpy_empty(direct.scratch, np.uint8), (direct.shape, direct.dtype)
         owner = direct, scratch, made_with
         fields[_CODE] = direct.kernel.address(direct.dtype)[0]
         fields[_TABLE], fields[_SCRATCH] = direct.table.ctypes.data, scratch.ctypes.data
         fields[_TASKS] = direct.tasks
-        fields[_MAKE], fields[_MAKE_WITH] = id(np.empty), id(made_with)
+        fields[_MAKE], fields[_MAKE_WITH] = id(numpy_empty), id(made_with)
     fields[_OWNER] = id(owner)
-    with _launch.compiling():
-        if not _open():
-            return
+    if not _open():
+        return
+    with compiling():
         number = next(_places)
         # A call of another thread may come between any two statements.
         place = _records[number]
         place[_RANK] = 0
-        _owners[number] = whole_key, owner, given, input.dtype, np.empty
+        _owners[number] = whole_key, owner, given, input.dtype, numpy_empty
         place[_RANK + 1 :] = fields[_RANK + 1 :]
         place[_RANK] = fields[_RANK]
 
@@ -268,7 +264,7 @@ def _open() -> bool:
         _shortcuts.record = None
         return False
     _records[0, [_NONE, _ARRAY]] = id(None), id(np.ndarray)
-    entry = _entry.compile()
+    entry = undisturbed(_entry.compile)
     _shortcuts.records = _records
     _shortcuts.recall = entry
     return True

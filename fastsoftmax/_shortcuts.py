@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from fastsoftmax._arguments import MISSING
+from fastsoftmax._arguments import MISSING, same_memory
 
 Way = Callable[..., Any]
 """``way(input, out=None, where=None, second=None)``: the result, or None for a call that has to
@@ -41,8 +41,10 @@ record: Callable[[Any, tuple[Any, ...], Way], None] | None = None
 
 _Array = np.ndarray
 _NUMBERS = {int, float}
-_PLAIN_INTS = {int, type(None)}
-_PLAIN_DIMS = {int, tuple, type(None)}
+_INTS = {int, *(np.dtype(code).type for code in "bBhHiIlLqQ")}  # equal ones are equal in a key
+_NUMPY_NUMBERS = {np.dtype(code).type for code in "bBhHiIlLqQefdg"}
+_PLAIN_INTS = {*_INTS, type(None)}
+_PLAIN_DIMS = {*_PLAIN_INTS, tuple}
 
 
 def key_of(
@@ -68,12 +70,15 @@ def key_of(
     if (
         input.__class__ is not _Array
         or dim.__class__ not in _PLAIN_DIMS
-        or (dim.__class__ is tuple and any(each.__class__ is not int for each in dim))
-        or not (dtype is None or isinstance(dtype, np.dtype | type))
-        or temperature.__class__ not in _NUMBERS
+        or (dim.__class__ is tuple and any(each.__class__ not in _INTS for each in dim))
+        or not (dtype is None or _is_plain(dtype))
         or workers.__class__ not in _PLAIN_INTS
     ):
         return None
+    if temperature.__class__ not in _NUMBERS:
+        temperature = _number_of(temperature)
+        if temperature is None:
+            return None
     target = mask = other = None
     if second is not None:
         if second.__class__ is not _Array or second.shape != input.shape:
@@ -93,9 +98,28 @@ def key_of(
     return name, input.shape, input.strides, input.dtype, dim, given
 
 
+def _is_plain(dtype: Any) -> bool:
+    """Whether a dtype, or what stands for one, is the same for ever."""
+    if isinstance(dtype, type):
+        return dtype is float or issubclass(dtype, np.generic)
+    return dtype.__class__ is str or isinstance(dtype, np.dtype)
+
+
+def _number_of(temperature: Any) -> float | None:
+    """The number that a temperature is; None for anything else."""
+    kind = temperature.__class__
+    if kind is _Array and temperature.ndim == 0:
+        kind = temperature.dtype.type
+    return float(temperature) if kind in _NUMPY_NUMBERS else None
+
+
 def _is_free(out: Any, input: Any) -> bool:
     """Whether results can go to `out` as they are made: it is the input or apart from it."""
-    return out.flags.writeable and (out is input or not np.may_share_memory(out, input))
+    if not out.flags.writeable:
+        return False
+    if out is input or not np.may_share_memory(out, input):
+        return True
+    return out.shape == input.shape and out.dtype == input.dtype and same_memory(out, input)
 
 
 def remember(key: Any, way: Way | None) -> None:

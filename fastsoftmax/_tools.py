@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fastsoftmax._arguments import MISSING, Missing
+from fastsoftmax._compiling import compiling
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -62,7 +63,8 @@ def explain(
     >>> explain(np.zeros((100, 10), np.float32), dim=1).kernel
     'classes'
     """
-    from fastsoftmax import _explain
+    with compiling():
+        from fastsoftmax import _explain
 
     arguments = input, dim, dtype, axis, out, where, temperature, workers
     return _explain.explain(function, *arguments)
@@ -124,6 +126,7 @@ def warmup(
     >>> warmup(dtypes=["float32"], layouts=["narrow"], classes=[10], parallel=False)
     3
     """
-    from fastsoftmax import _warmup
+    with compiling():
+        from fastsoftmax import _warmup
 
     return _warmup.warmup(functions, dtypes, layouts, classes, parallel, progress)

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastsoftmax import _launch
-from fastsoftmax._memory import empty_like
+from fastsoftmax._memory import empty_like, numpy_empty
 from fastsoftmax._plans import OnePass, Picking, Plan
-from fastsoftmax._recall import Direct, Facts, note
+from fastsoftmax._recall import Direct, Facts
 from fastsoftmax.kernels.strides import SOURCE, TARGET
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, Any]
 
 _BYTE = np.dtype(np.uint8)
+_LEAST_ROUNDED = 2.0**53
+"""The least integer as float64 that larger ones may have become."""
 
 
 def of_results(
@@ -75,7 +77,12 @@ def of_results(
         launch(finished(array, target, second, where))
         return out
 
-    note(way, Facts(plan.cost, None))
+    return _known_for(way, Facts(plan.cost, None))
+
+
+def _known_for(way: Way, facts: Facts) -> Way:
+    """A way whose calls may be recorded (`_recall`)."""
+    vars(way)["facts"] = facts
     return way
 
 
@@ -93,7 +100,7 @@ def _copy_cast(target: Array, array: Array) -> None:
 def _shortest(plan: OnePass, target: Array) -> Way:
     kernel = _launch.ready(plan.kernel, plan.dtype, False)
     dtype, table, tasks, size = plan.dtype, plan.table, plan.tasks, plan.scratch
-    empty, scratch = np.empty, _launch.own.bytes
+    empty, scratch = numpy_empty, _launch.own.bytes
     flat = target.strides == empty(target.shape, dtype).strides  # axes of size 1 as well
     shape = target.shape if flat else None
 
@@ -104,8 +111,8 @@ def _shortest(plan: OnePass, target: Array) -> Way:
         kernel(array, out, table, scratch(size), 0, tasks)
         return out
 
-    note(way, Facts(plan.cost, Direct(plan.kernel, dtype, table, tasks, size, shape)))
-    return way
+    direct = Direct(plan.kernel, dtype, table, tasks, size, shape)
+    return _known_for(way, Facts(plan.cost, direct))
 
 
 def _launcher(plan: Plan, workers: int | None) -> Callable[[tuple[Array, ...]], None]:
@@ -139,15 +146,36 @@ def _finished(plan: Plan, operands: tuple[Array, ...]) -> Callable[..., tuple[Ar
 def after_cast(way: Way, source: np.dtype[Any], dtype: np.dtype[Any]) -> Way:
     """The way of calls whose input is cast to `dtype`; `way` is in place."""
     is_exact = np.can_cast(source, dtype)
+    is_wide = source.kind in "iu" and source.itemsize == 8 and dtype == np.float64
+    largest = np.maximum.reduce
 
     def cast_first(
         array: Array, out: Array | None = None, where: Array | None = None, *_: None
     ) -> Any:
         result = empty_like(array, dtype) if out is None else out
         (np.copyto if is_exact else _copy_cast)(result, array)
+        if is_wide and not largest(np.abs(result), None) < _LEAST_ROUNDED:
+            return None
         return way(result, result, where)
 
     return cast_first
+
+
+def then_copied(way: Way | None) -> Way | None:
+    """The way of calls whose fresh result is copied, and cast, to `out`."""
+    if way is None:
+        return None
+
+    def copy_last(
+        array: Array, out: Array, where: Array | None = None, second: Array | None = None
+    ) -> Array | None:
+        result = way(array, None, where, second)
+        if result is None:
+            return None
+        _copy_cast(out, result)
+        return out
+
+    return copy_last
 
 
 def both(way: Way, summary: Way) -> Way:
@@ -175,11 +203,13 @@ def of_summaries(
     _, target, *_, last = (plan.flat(operand) for operand in operands)
     begin = (last.ctypes.data - result.ctypes.data) // result.itemsize
     stored, finished = operands[SOURCE].dtype, _finished(plan, operands)
-    parts, slices, empty = result.size, math.prod(shape), np.empty
+    parts, slices, empty = result.size, math.prod(shape), numpy_empty
     launch = _launcher(plan, workers)
     is_viewed = stored != dtype
 
-    def way(array: Array, _out: None = None, where: Array | None = None) -> Array | None:
+    def way(
+        array: Array, _out: None = None, where: Array | None = None, _second: None = None
+    ) -> Array | None:
         if not array.flags.aligned:
             return None
         found = empty(parts)
@@ -206,13 +236,13 @@ def of_losses(
     """
     _, *placeholders, _, _ = operands
     launch, pick = (_launcher(plan, workers) for plan in plans)
-    stored, slices, empty = operands[SOURCE].dtype, math.prod(shape[1:]), np.empty
-    smallest, largest = np.minimum.reduce, np.maximum.reduce
+    stored, slices, empty = operands[SOURCE].dtype, math.prod(shape[1:]), numpy_empty
+    largest = np.maximum.reduce
 
     def way(array: Array, places: Array) -> Any:
         if not (array.flags.aligned and places.flags.aligned):
             return None
-        if smallest(places, None) < 0 or largest(places, None) >= length:
+        if largest(places.view(np.uint64), None) >= length:  # those below 0 are large ones
             return None
         given = array.view(stored), *placeholders, empty(shape)
         launch(given)

@@ -11,6 +11,8 @@ from arrays import STORAGES, Layout, logits, read_only
 from recalls import record_at_once
 from relatives import RELATIVES, Relative, name_of, slices_of_several_sizes
 
+from fastsoftmax import _shortcuts, logsumexp
+
 Array = np.ndarray[Any, Any]
 
 
@@ -204,6 +206,109 @@ def test_the_gradient_may_be_written_over_either_input(dtype: Any) -> None:
             both = grad.copy()
             alone = relative.call(both, both, 1)
             assert np.array_equal(relative.call(both, both, 1, out=both), alone)
+
+
+@EACH
+def test_numbers_and_dtypes_by_other_words_are_the_same(relative: Relative) -> None:
+    inputs = relative.given_rows(logits((4, 5), np.float32, 3.0))
+    wanted = relative.call(*inputs, 1)
+    for _ in range(3):
+        for dim in (np.int64(1), np.int8(-1), np.uint64(1), (np.int32(1),)):
+            assert np.array_equal(relative.call(*inputs, dim), wanted)
+        for workers in (np.int64(1), np.uint8(2)):
+            assert np.array_equal(relative.call(*inputs, 1, workers=workers), wanted)
+        for bad in (np.bool_(True), np.float64(1.0), np.timedelta64(1), np.array(True)):
+            with pytest.raises(TypeError, match="dim"):
+                relative.call(*inputs, bad)
+    if not relative.tempered:
+        return
+    at_half = relative.call(*inputs, 1, temperature=0.5)
+    for _ in range(3):
+        for number in (np.float32(0.5), np.float16(0.5), np.longdouble(0.5), np.array(0.5)):
+            assert np.array_equal(relative.call(*inputs, 1, temperature=number), at_half)
+        for one in (np.int64(1), np.array(1), 1):
+            assert np.array_equal(relative.call(*inputs, 1, temperature=one), wanted)
+        for bad in (
+            np.bool_(True),
+            np.array(True),
+            np.float32(-1),
+            np.array(0.0),
+            np.float64("nan"),
+        ):
+            with pytest.raises((TypeError, ValueError), match="temperature"):
+                relative.call(*inputs, 1, temperature=bad)
+
+
+@pytest.mark.parametrize("relative", [each for each in RELATIVES if not each.reduces], ids=name_of)
+def test_out_may_be_another_view_of_the_input(relative: Relative, dtype: Any) -> None:
+    wanted = relative.call(*relative.given_rows(logits((4, 5), dtype, 3.0)), 1)
+    for _ in range(3):
+        *others, x = (each.copy() for each in relative.given_rows(logits((4, 5), dtype, 3.0)))
+        out = x[:]
+        assert relative.call(*others, x, 1, out=out) is out
+        assert np.array_equal(x, wanted)
+
+
+@EACH
+def test_the_second_out_may_have_another_dtype(relative: Relative, dtype: Any) -> None:
+    inputs = relative.given_rows(logits((4, 5), dtype, 3.0))
+    wanted = relative.call(*inputs, 1)
+    for kind in ("f2", "f4", "f8", ">f4", "g", "c16") * 3:
+        out = np.full_like(wanted, 7, kind)
+        assert relative.call(*inputs, 1, out=out) is out
+        assert np.array_equal(out, wanted.astype(kind))
+
+
+@pytest.mark.parametrize("relative", [each for each in RELATIVES if each.inputs == 1], ids=name_of)
+@pytest.mark.parametrize("kind", [np.int64, np.uint64])
+def test_the_second_integers_may_be_too_large_for_float64(relative: Relative, kind: Any) -> None:
+    small = np.array([[3, 1, 2], [5, 9, 7]], kind)
+    for large in (0, 1 << 53, (1 << 53) + 1, (1 << 62) + 1):
+        for _ in range(3):
+            relative.call(small, 1)
+        x = small + kind(large)
+        got = relative.call(x, 1)
+        _shortcuts.ways.clear()
+        assert np.array_equal(got, relative.call(x, 1))
+        if not relative.reduces:
+            assert np.allclose(got, relative.call(small, 1), rtol=1e-14, atol=0)
+
+
+@EACH
+@pytest.mark.parametrize("shape", [(), (3, 1), (1,), (0, 3), (3, 0)])
+def test_scalars_and_slices_of_one_element_or_none(
+    relative: Relative, dtype: Any, shape: Any
+) -> None:
+    count = max(1, int(np.prod(shape)))
+    inputs = [
+        np.resize(each, shape) for each in relative.given_rows(logits((1, count), dtype, 3.0))
+    ]
+    for dim in (0, -1, None):
+        wanted = relative.call(*inputs, dim)
+        for _ in range(3):
+            again = relative.call(*inputs, dim)
+            assert np.array_equal(again, wanted, equal_nan=True)
+            assert np.shape(again) == np.shape(wanted)
+            out = np.zeros_like(wanted)
+            assert relative.call(*inputs, dim, out=out) is out
+            assert np.array_equal(out, wanted, equal_nan=True)
+
+
+def test_log_sum_exp_may_be_written_to_any_out() -> None:
+    x = logits((4, 5), np.float32, 3.0)
+    wanted = logsumexp(x, 1)
+    for kind in ("f4", "f8", "f2", ">f4", "c8") * 3:
+        out = np.zeros(8, kind)[::2]
+        assert logsumexp(x, 1, out=out) is out
+        assert np.array_equal(out, wanted.astype(kind))
+        kept = np.zeros((4, 1), kind)
+        assert logsumexp(x, 1, keepdim=True, out=kept) is kept
+        assert np.array_equal(kept[:, 0], wanted.astype(kind))
+    memory = np.zeros(20, np.float32)
+    for begin in (0, 4, 16) * 3:  # in the input
+        given = memory.reshape(4, 5)
+        given[...] = x
+        assert np.array_equal(logsumexp(given, 1, out=memory[begin : begin + 4]), wanted)
 
 
 @EACH

@@ -132,6 +132,35 @@ def test_no_interrupt_is_lost() -> None:
     Children("omp").run(INTERRUPTED + "    assert not lost, lost\n")
 
 
+@forks
+def test_no_interrupt_is_lost_where_ways_of_calls_are_dropped() -> None:
+    code = """
+    import signal
+    import sys
+    import numpy as np
+    from fastsoftmax import softmax
+
+    x = np.zeros((2, 3), np.float32)
+    for i in range(1200):
+        softmax(x, 1, temperature=1.0 + i)
+    lost = []
+    sys.unraisablehook = lost.append
+    signal.signal(signal.SIGALRM, signal.default_int_handler)
+    arrived = 0
+    for i in range(300):
+        temperature = 1.0
+        try:
+            signal.setitimer(signal.ITIMER_REAL, 0.001 + i * 1e-6)
+            while True:
+                temperature += 1.0
+                softmax(x, 1, temperature=temperature)
+        except KeyboardInterrupt:
+            arrived += 1
+    assert (arrived, lost) == (300, []), (arrived, lost)
+    """
+    processes.run(code)
+
+
 # --- Import ---------------------------------------------------------------------------
 
 

@@ -96,6 +96,17 @@ def test_empty_inputs() -> None:
     assert softmax(np.zeros((0, 3)), 1, return_lse=True)[1].shape == (0,)
 
 
+@pytest.mark.parametrize("bad", [np.array([1, 2]), [], "yes", None, 1.0])
+def test_what_is_no_bool_is_refused(bad: Any) -> None:
+    for _ in range(2):
+        with pytest.raises(TypeError, match=r"return_lse=.* it must be a bool"):
+            softmax([1.0, 2.0], 0, return_lse=bad)
+        with pytest.raises(TypeError, match=r"keepdim=.* it must be a bool"):
+            logsumexp([1.0, 2.0], 0, keepdim=bad)
+    for yes in (True, np.True_, 1):
+        assert len(softmax([1.0, 2.0], 0, return_lse=yes)) == 2
+
+
 def test_refusals_are_those_of_softmax() -> None:
     out = np.full((2, 3), 7.0)
     with pytest.raises(ValueError, match="temperature"):

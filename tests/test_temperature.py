@@ -22,7 +22,7 @@ from relatives import (
 )
 from ulps import assert_accurate
 
-from fastsoftmax import log_softmax, softmax
+from fastsoftmax import log_softmax, softmax, softmin
 
 Array = np.ndarray[Any, Any]
 
@@ -242,6 +242,15 @@ def test_out_may_overlap_the_temperatures(relative: Relative) -> None:
     wanted = relative.call(*inputs, 1, temperature=memory[:, :1].copy())
     assert relative.call(*inputs, 1, temperature=memory[:, :1], out=memory) is memory
     assert np.array_equal(memory, wanted)
+
+
+@pytest.mark.parametrize("kind", ["g", "F", "D"])
+def test_scalars_that_numpy_computes(kind: str) -> None:
+    for shape in ((), (1,), (1, 1)):
+        for function, wanted in ((softmax, 1.0), (softmin, 1.0), (log_softmax, 0.0)):
+            got = function(np.ones(shape, kind), 0, temperature=0.7)
+            assert np.array_equal(got, np.full(shape, wanted))
+            assert np.shape(got) == shape
 
 
 @EACH

@@ -226,6 +226,21 @@ def test_in_place_with_a_mask(relative: Relative, dtype: Any) -> None:
 
 
 @EACH
+def test_a_mask_with_a_mask_of_its_own_is_refused(relative: Relative) -> None:
+    """Hidden or shown: nobody knows what is meant."""
+    inputs = relative.given_rows(logits((2, 3), np.float32))
+    shown = np.ma.array([True] * 3, mask=[False, True, False])
+    with pytest.raises(ValueError, match="where is a masked array"):
+        relative.call(*inputs, 1, where=shown)
+    wanted = relative.call(*inputs, 1, where=shown.data)
+    assert np.array_equal(relative.call(*inputs, 1, where=shown[[0, 2, 0]]), wanted)
+    if relative.tempered:
+        for bad in (np.ma.array([1.0], mask=[True]), np.ma.masked):
+            with pytest.raises(ValueError, match="temperature is a masked array"):
+                relative.call(*inputs, 1, temperature=bad)
+
+
+@EACH
 def test_masks_of_empty_inputs(relative: Relative) -> None:
     empty = np.zeros((0, 3), np.float32)
     for where in (True, np.ones((0, 3), bool), np.ones((1, 3), bool)):
