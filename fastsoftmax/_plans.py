@@ -16,6 +16,7 @@ from fastsoftmax._cpu import LAST_LEVEL_BYTES, SECOND_LEVEL_BYTES
 from fastsoftmax._jit import SCRATCH_UNIT, Kernel
 from fastsoftmax.kernels import columns, interleaved, narrow, short, strips, whole
 from fastsoftmax.kernels.classes import of_classes
+from fastsoftmax.kernels.column_results import pieces_in, write_columns
 from fastsoftmax.kernels.interleaved_results import write_interleaved
 from fastsoftmax.kernels.leaders import leaders_kernel
 from fastsoftmax.kernels.losses import losses_kernel
@@ -41,6 +42,9 @@ NEAR_TILE_BYTES = 24 << 10
 # Of two tiles at once, by what was measured at (1000, 4096) float64 dim 0: 3.3 ms with 62 % of a
 # second-level cache, 4.1 with all of it.
 PAIR_SHARE = 0.75
+# The narrowest may take all of it, and what tiles need besides their rows: (4096, 4096) float32
+# dim 0 takes 5.3 ms with two tiles of 128 bytes' width and 6.4 with one of 256.
+MOST_PAIR_SHARE = 1 + 1 / 32
 # The first and last of the cells that a thread gets have no neighbour to be computed beside.
 LEAST_CELLS = 8
 # Neither have the first and last of rows that are computed block by block.
@@ -275,7 +279,10 @@ class Split(Plan):
             size = interleaved.tile_bytes(block, run.size, self.item)
         self.scratch = _rounded(size * task.operation.inputs)
         self.table = self._table(geometry)
-        self.tasks = groups * self.blocks
+        self.tasks = self._pieces = groups * self.blocks
+        if steps == "across":
+            self._pieces = pieces_in(geometry.length, run.size, self.item)
+            self._pieces *= math.prod(axis.size for axis in above)
         self.kernels = (self.reduce, self.write) if self.writes else (self.reduce,)
 
     def launch(self, operands: tuple[Array, ...], workers: int | None) -> None:
@@ -289,7 +296,7 @@ class Split(Plan):
             self._launch(self.reduce, arguments, self.tasks, self.cost / 2, workers)
             self._launch(self.join, arguments, self.slices, 0.0, 1)
         if self.writes:
-            self._launch(self.write, arguments, self.tasks, self.cost / 2, workers)
+            self._launch(self.write, arguments, self._pieces, self.cost / 2, workers)
 
     def _launch(
         self,
@@ -304,7 +311,7 @@ class Split(Plan):
 
 STEPS: dict[str, tuple[Callable[[Operation], Kernel], ...]] = {
     "along": (whole.reduce, whole.write),
-    "across": (columns.reduce_columns, columns.write_columns),
+    "across": (columns.reduce_columns, write_columns),
     "interleaved": (interleaved.reduce_interleaved, write_interleaved),
 }
 """How slices of several blocks are reduced and written, by how they lie in memory."""
@@ -340,7 +347,9 @@ def _pair_width(geometry: Geometry, item: int) -> int:
     pieces, by more than what is gained by two tiles.
     """
     widest = _tile_width(geometry, item)
-    for width in range(widest, (widest - 1) // 2, -lanes_of(item)):
-        if 2 * tile_bytes(geometry.length, width, item) <= PAIR_SHARE * TILE_BYTES:
+    widths = range(widest, (widest - 1) // 2, -lanes_of(item))
+    sizes = [2 * tile_bytes(geometry.length, width, item) for width in widths]
+    for width, size in zip(widths, sizes, strict=True):
+        if size <= PAIR_SHARE * TILE_BYTES:
             return width
-    return 0
+    return widths[-1] if sizes[-1] <= MOST_PAIR_SHARE * TILE_BYTES else 0

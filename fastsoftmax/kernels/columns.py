@@ -3,7 +3,7 @@
 For slices over any dim but the last (inner > 1).  A few hundred bytes' width of the slices
 is packed into a tile that stays in the caches, computed there strip by strip, and written
 out; strided memory is read once and written once.  Slices of more than one block go through
-three kernels: their blocks reduced, joined (kernels/whole.py), and written.
+three kernels: their blocks reduced, joined (kernels/whole.py), and written (column_results.py).
 """
 
 from __future__ import annotations
@@ -13,10 +13,8 @@ from typing import Any
 
 from fastsoftmax._jit import device
 from fastsoftmax.kernels import exponential
-from fastsoftmax.kernels.along import shares
 from fastsoftmax.kernels.cells import degrees_of, empty, fill, note, notes_for, summarise
 from fastsoftmax.kernels.elements import computed_like
-from fastsoftmax.kernels.exponential import window
 from fastsoftmax.kernels.memory import (
     advance,
     load_like,
@@ -35,11 +33,8 @@ from fastsoftmax.kernels.operations import (
     cool_for,
     heat_for,
     inputs_of,
-    keeps,
-    kept_alone,
     shifted,
 )
-from fastsoftmax.kernels.outcomes import EXPONENT
 from fastsoftmax.kernels.packing import (
     GROUP_BYTES,
     cell_of,
@@ -55,14 +50,11 @@ from fastsoftmax.kernels.strides import (
     strides_of,
 )
 from fastsoftmax.kernels.sums import SINGLE, block_length, lane_count, lanes
-from fastsoftmax.kernels.tiles import reduce_strip, settle, strip_coefficients
+from fastsoftmax.kernels.tiles import reduce_block, reduce_strip, settle, strip_coefficients
 from fastsoftmax.kernels.values import Value, formula
 from fastsoftmax.kernels.vectors import any_of, choose, double, is_different, narrow
 from fastsoftmax.kernels.whole import (
-    FIRST,
-    SECOND_ONE,
     SHIFT,
-    SLICE_EXPONENT,
 )
 
 
@@ -147,6 +139,7 @@ def _reduce_columns(operation: Operation) -> Any:
         other = tile_after(tile, pitch, size, inputs_of(operation))
         tops = workspace(like, GROUP_BYTES)
         state, of_slices = pointer(blocks), pointer(slices)
+        step_in = strides_of(dims, SOURCE)[0]
         grid = grid_of(axes, width, bases[SOURCE], 0, False)
         per_slice, all_slices = blocks.shape[1], blocks.shape[2]
         group, strip = lanes(like), lane_count(like)
@@ -159,6 +152,10 @@ def _reduce_columns(operation: Operation) -> Any:
             rows_here = min(size, length - block * size)
             span = block * size, rows_here
             fill(operation, bases, (tile, other), pitch, tops, cell, span, call)
+            later = min(task + 1, last - 1)
+            following = cell_of(later // per_slice, grid)
+            ahead = run_at(bases[SOURCE], following[0], following[1], axes, SOURCE)
+            ahead = advance(ahead, later % per_slice * size * step_in)
             slice_ = cell[0] * grid[2] + cell[1]
             mine = advance(of_slices, SHIFT * all_slices + slice_)
             here = advance(state, block * all_slices + slice_)
@@ -168,10 +165,8 @@ def _reduce_columns(operation: Operation) -> Any:
                 column, top = (advance(tile, i), advance(other, i)), load_like(tops, i, group)
                 by = narrow(load_state(mine, i, group, low - i, high - i), like)
                 top = shift_strip(operation, column[0], pitch, rows_here, by, top)
-                nowhere = column[0], pitch
-                found = reduce_strip(
-                    operation, column, pitch, rows_here, top, scope, False, nowhere
-                )
+                coming = advance(ahead, i), step_in
+                found = reduce_block(operation, column, pitch, rows_here, top, scope, coming)
                 keep_states(here, per_slice * all_slices, i, found, low - i, high - i)
 
     return split_kernel(reduce_columns, f"reduce-columns-{operation.name}")
@@ -184,71 +179,5 @@ def keep_states(state: Value, part: Value, i: Value, found: Any, first: Any, las
         store_part(state, part * number + i, value, first, last)
 
 
-@device
-def keep_strip(
-    operation: Any, column: Any, pitch: Any, length: Any, k: Any, factor: Any, scope: Any
-) -> None:
-    """Replace the elements of a strip by what is kept of them, times `factor`."""
-    numbers, heat = scope
-    frame = window(k, numbers, heat)
-    for j in range(length):
-        x = load_like(column, j * pitch, k)
-        store(column, j * pitch, kept_alone(operation, x, numbers, frame, heat) * factor)
-
-
-def _write_columns(operation: Operation) -> Any:
-    @device
-    def write_columns(bases, slices, blocks, geometry, scratch, first, last):
-        """Write the results of the tasks `first` to `last` - 1."""
-        like = computed_like(bases[0])
-        numbers = exponential.numbers(like)
-        length, streaming, width, options, _, axes, dims = described(geometry)
-        call, size = (axes, dims, options), block_length(like)
-        tile, pitch = tile_in(scratch, like, width)
-        other = tile_after(tile, pitch, size, inputs_of(operation))
-        tops, notes = workspace(like, GROUP_BYTES), notes_for(operation, like, GROUP_BYTES)
-        state, of_slices = pointer(blocks), pointer(slices)
-        step_out = strides_of(dims, TARGET)[0]
-        grid = grid_of(axes, width, bases[TARGET], step_out, streaming)
-        per_slice, all_slices = blocks.shape[1], blocks.shape[2]
-        group, strip = lanes(like), lane_count(like)
-        for task in range(first, last):
-            block = task % per_slice
-            cell = cell_of(task // per_slice, grid)
-            low, high = cell[2], cell[3]
-            if low >= high:
-                continue
-            rows_here = min(size, length - block * size)
-            span = block * size, rows_here
-            fill(operation, bases, (tile, other), pitch, tops, cell, span, call)
-            slice_ = cell[0] * grid[2] + cell[1]
-            mine = advance(of_slices, slice_)
-            here = advance(state, (EXPONENT * per_slice + block) * all_slices + slice_)
-            for i in range(0, high, strip):
-                bounds = low - i, high - i
-                degrees = degrees_of(operation, bases, cell, i, axes, group)
-                scope = numbers, heat_for(operation, degrees, like)
-                by = load_state(mine, SHIFT * all_slices + i, group, *bounds)
-                slice_k = load_state(mine, SLICE_EXPONENT * all_slices + i, group, *bounds)
-                upper = load_state(mine, FIRST * all_slices + i, group, *bounds)
-                lower = load_state(mine, SECOND_ONE * all_slices + i, group, *bounds)
-                k = load_state(here, i, group, *bounds)
-                found = narrow(upper, like), narrow(lower, like)
-                column = advance(tile, i)
-                shift_strip(operation, column, pitch, rows_here, narrow(by, like), group)
-                if keeps(operation):
-                    share = shares(operation, k, slice_k, found)
-                    found = share[1], share[2]
-                    narrow_k = narrow(k, like)
-                    keep_strip(operation, column, pitch, rows_here, narrow_k, share[0], scope)
-                note(notes, i, found, cool_for(operation, degrees, like))
-            empty(operation, bases, (tile, other), pitch, notes, cell, span, call, grid[4])
-        if streaming:
-            stream_fence(bases[TARGET])
-
-    return split_kernel(write_columns, f"write-columns-{operation.name}")
-
-
 columns = functools.cache(_columns)
 reduce_columns = functools.cache(_reduce_columns)
-write_columns = functools.cache(_write_columns)

@@ -317,6 +317,13 @@ def workspace_bytes(like: Value, size: int) -> Value:
     return _stack(types.CPointer(types.uint8), like, size)
 
 
+@formula
+def as_bytes(address: Value) -> Value:
+    """The same address, for `keep`."""
+    kind = types.CPointer(types.uint8)
+    return emit(kind, lambda builder, p: builder.bitcast(p, llvm_type(kind)), address)
+
+
 # --- Values that wait in memory -------------------------------------------------------
 
 

@@ -15,6 +15,7 @@ from fastsoftmax.kernels.memory import (
     load_like,
     load_part,
     pointer_like,
+    prefetch,
     store,
 )
 from fastsoftmax.kernels.operations import NEGATIVE_INFINITY, Operation, result
@@ -22,11 +23,13 @@ from fastsoftmax.kernels.strides import TARGET, hide_run, strides_of
 from fastsoftmax.kernels.sums import LANES_BYTES, lane_count, lanes, lanes_of
 from fastsoftmax.kernels.terms import half_a_page_on
 from fastsoftmax.kernels.values import Value, Vec, as_type, formula
-from fastsoftmax.kernels.vectors import maximum, splat
+from fastsoftmax.kernels.vectors import count_of, maximum, splat
 
 # The width of a tile at the most, in strips (of as many slices as there are lanes).
 GROUP = 4
 GROUP_BYTES = GROUP * LANES_BYTES
+_ROWS_AHEAD = 8
+"""How many rows ahead lines are asked for where nothing else is done meanwhile."""
 
 
 @formula
@@ -41,6 +44,8 @@ def _pack_whole(tile: Any, pitch: Any, x: Any, step: Any, length: Any, top: Any)
     """Copy `length` rows as wide as `top` to the tile; returns `top` raised to them."""
     for j in range(length):
         elements = fetch(x, j * step, top)
+        for i in range(0, count_of(top), line_count(x)):
+            prefetch(x, (j + _ROWS_AHEAD) * step + i)
         store(tile, j * pitch, elements)
         top = maximum(elements, top)
     return top
@@ -214,15 +219,11 @@ def tasks_in(run: int, width: int, itemsize: int) -> int:
 
 
 def _pitch(width: int, line_: int) -> int:
-    lines = (width + line_ - 1) // line_
-    return (lines + 1 - lines % 2) * line_
+    return (width + line_ - 1) // line_ * line_
 
 
 pitch_of = device(_pitch)
-"""The distance of the rows of a tile: lines of an odd number.
-
-Powers of two would let them fall on one another in caches.
-"""
+"""The distance of the rows of a tile: whole lines."""
 
 
 def tile_bytes(length: int, width: int, itemsize: int) -> int:

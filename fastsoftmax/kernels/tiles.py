@@ -252,10 +252,13 @@ def _many_lanes(
     frame: Any,
     back: Any,
     ahead: Any,
+    leaving: Any,
 ) -> Any:
     """``(high, low, ties)`` of the elements, one block at most, summed in lanes."""
     memory = workspace_bytes(tiles[0], TOTALS_BYTES)
-    sums = sum_lanes(operation, tiles, pitch, length, top, scope, frame, back, ahead, True, memory)
+    sums = sum_lanes(
+        operation, tiles, pitch, length, top, scope, frame, back, ahead, leaving, memory
+    )
     return fold_lanes(operation, memory, sums, lane_count(tiles[0]))
 
 
@@ -297,7 +300,17 @@ def reduce_strip(
     if short:
         found = _one_lane(operation, tiles, pitch, length, top, scope, frame, back, ahead)
     else:
-        found = _many_lanes(operation, tiles, pitch, length, top, scope, frame, back, ahead)
+        found = _many_lanes(operation, tiles, pitch, length, top, scope, frame, back, ahead, True)
+    return double(top), double(k), found[0], found[1], found[2]
+
+
+@device
+def reduce_block(
+    operation: Any, tiles: Any, pitch: Any, length: Any, top: Any, scope: Any, ahead: Any
+) -> Any:
+    """The same for a block of longer slices; its elements stay as they are."""
+    top, k, frame, back = framed(operation, top, scope)
+    found = _many_lanes(operation, tiles, pitch, length, top, scope, frame, back, ahead, False)
     return double(top), double(k), found[0], found[1], found[2]
 
 

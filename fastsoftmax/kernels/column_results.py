@@ -1,0 +1,240 @@
+"""Results of slices that lie across memory and have more than one block.
+
+Once the coefficients of slices are known, results do not depend on one another: memory is
+read and written row after row, in pieces as wide as what is known of their columns leaves
+room for in the caches.  No tile is filled.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from fastsoftmax._jit import device
+from fastsoftmax.kernels import exponential
+from fastsoftmax.kernels.along import shares
+from fastsoftmax.kernels.cells import degrees_of, mask_at
+from fastsoftmax.kernels.elements import (
+    computed_like,
+    fetch,
+    fetch_part,
+    put,
+    put_part,
+    put_past_caches,
+)
+from fastsoftmax.kernels.exponential import window
+from fastsoftmax.kernels.memory import (
+    advance,
+    elements_before_line,
+    is_set,
+    line_count,
+    load_first,
+    load_like,
+    pointer,
+    store,
+    stream_fence,
+    workspace,
+)
+from fastsoftmax.kernels.operands import split_kernel
+from fastsoftmax.kernels.operations import (
+    MASKED,
+    NEGATED,
+    Operation,
+    cool_for,
+    heat_for,
+    hidden_result,
+    kept_alone,
+    result,
+    shifted,
+)
+from fastsoftmax.kernels.outcomes import EXPONENT
+from fastsoftmax.kernels.strides import MASK, SECOND, SOURCE, TARGET, described, run_at, strides_of
+from fastsoftmax.kernels.sums import LANES_BYTES, block_length, block_of, lane_count, lanes
+from fastsoftmax.kernels.sweep import line_of
+from fastsoftmax.kernels.tiles import fetch as ask_for
+from fastsoftmax.kernels.values import Value, formula
+from fastsoftmax.kernels.vectors import choose, double, element, narrow, splat
+from fastsoftmax.kernels.whole import FIRST, SECOND_ONE, SHIFT, SLICE_EXPONENT
+
+WIDE_BYTES = 4096
+"""The width of a piece at the most."""
+_PIECES = 8
+"""Pieces of a block, one below the other: threads have more than a few to share then."""
+_ROWS_AHEAD = 8
+"""How many rows ahead lines are asked for."""
+# A vector may begin before the first column of a piece, and end after the last one.
+_COLUMNS_BYTES = WIDE_BYTES + 2 * LANES_BYTES
+# What is known of a column: its shift, frame and factor, coefficients, temperatures.
+_KNOWN_BYTES = 13 * _COLUMNS_BYTES
+
+
+def pieces_in(length: int, run: int, itemsize: int) -> int:
+    """The pieces of a batch of slices of elements of `itemsize` bytes, see `write_columns`."""
+    rows, width = block_of(itemsize) // _PIECES, WIDE_BYTES // itemsize
+    return -(-length // rows) * -(-run // width)
+
+
+@formula
+def _load_columns(state: Value, index: Any, like: Value, count: Value) -> Value:
+    """The first `count` numbers from `index` on, in float64; 0 elsewhere."""
+    return load_first(state, index, double(like), count, 0.0)
+
+
+@formula
+def _known(operation: Operation, by: Value, k: Any, found: Any, scope: Any, cool: Any) -> Any:
+    """All that results are made with, but the elements.
+
+    `k` are the exponents of the block and of the slice, `found` the slice's coefficients.
+    """
+    numbers, heat = scope
+    frame, share = (), found
+    if operation.keeps:
+        frame = window(narrow(k[0], by), numbers, heat)
+        share = shares(operation, *k, found)
+    return by, *frame, *share, *(heat or ()), *(cool or ())
+
+
+@formula
+def _note(memory: Value, i: Any, known: Any) -> None:
+    """Write numbers of the columns from `i` on, the rows of `memory` one number each."""
+    apart = _COLUMNS_BYTES * 8 // memory.dtype.bitwidth
+    for number, value in enumerate(known):
+        store(memory, i + number * apart, value)
+
+
+@formula
+def _results(
+    operation: Operation, memory: Value, i: Any, x: Value, g: Any, sign: Value, numbers: Any
+) -> Value:
+    """The results of the elements `x` and `g` in the columns from `i` on."""
+    apart = _COLUMNS_BYTES * 8 // memory.dtype.bitwidth
+    sizes = 1, *((2, 3) if operation.keeps else (0, 2)), 5 * operation.tempered
+    parts, first = [], 0
+    for size in (*sizes, 2 * operation.cooled):
+        places = range(first, first + size)
+        parts.append(tuple(load_like(memory, i + number * apart, x) for number in places))
+        first += size
+    (by,), frame, share, heat, cool = parts
+    x = shifted(operation, x * sign, by)  # less 0 where there is no shift
+    if operation.keeps:
+        x = kept_alone(operation, x, numbers, frame, heat or None) * share[0]
+    return result(operation, x, g, share[-2:], cool or None)
+
+
+@formula
+def _second(operation: Operation, address: Value, index: Any, like: Value, bounds: Any) -> Any:
+    """Elements of the second input, if there is one."""
+    if operation.inputs == 1:
+        return None
+    if bounds is None:
+        return fetch(address, index, like)
+    return fetch_part(address, index, like, *bounds, 0.0)
+
+
+@device
+def _write_row(
+    operation: Any, places: Any, ahead: Any, count: Any, known: Any, streaming: Any
+) -> None:
+    """Write the results of `count` columns of a row: by groups, and at both ends by lines.
+
+    What comes before the first whole line is the end of a line that begins before the row,
+    see `sweep.divide_lead`.
+    """
+    x, g, out = places
+    memory, sign, numbers = known
+    group, piece = lanes(memory), line_of(out, memory)
+    strip, line = lane_count(memory), line_count(out)
+    i = 0
+    if streaming:
+        lead = elements_before_line(out)
+        i = lead - line if lead > 0 else 0
+    while i < count:
+        if i >= 0 and i + strip <= count:
+            ask_for(x, ahead + i, group)
+            here, other = fetch(x, i, group), _second(operation, g, i, group, None)
+            found = _results(operation, memory, i, here, other, sign, numbers)
+            if streaming:
+                put_past_caches(out, i, found)
+            else:
+                put(out, i, found)
+            i += strip
+        else:
+            first, last = -i, count - i
+            here = fetch_part(x, i, piece, first, last, 0.0)
+            other = _second(operation, g, i, piece, (first, last))
+            found = _results(operation, memory, i, here, other, sign, numbers)
+            put_part(out, i, found, first, last)
+            i += line
+
+
+@device
+def _hide_row(out: Any, shown: Any, step: Any, count: Any, group: Any, fill_with: Any) -> None:
+    """Replace the results of a row where `shown`, with this stride, is 0."""
+    whole, strip = 0, lane_count(group)
+    if step == 1:
+        whole = count - count % strip
+        for i in range(0, whole, strip):
+            other = splat(fill_with, group)
+            put(out, i, choose(is_set(shown, i, group), fetch(out, i, group), other))
+    for i in range(whole, count):
+        if shown[i * step] == 0:
+            put(out, i, fill_with)
+
+
+def _write_columns(operation: Operation) -> Any:
+    @device
+    def write_columns(bases, slices, blocks, geometry, scratch, first, last):
+        """Write the results of the pieces `first` to `last` - 1, see `pieces_in`."""
+        like = computed_like(bases[0])
+        numbers = exponential.numbers(like)
+        length, streaming, _, options, _, axes, dims = described(geometry)
+        memory = workspace(like, _KNOWN_BYTES)
+        memory = advance(memory, lane_count(like))
+        state, of_slices = pointer(blocks), pointer(slices)
+        step_in, step_out = strides_of(dims, SOURCE)[0], strides_of(dims, TARGET)[0]
+        step_second, step_mask = strides_of(dims, SECOND)[0], strides_of(dims, MASK)[0]
+        per_slice, all_slices = blocks.shape[1], blocks.shape[2]
+        group, strip = lanes(like), lane_count(like)
+        size, run = block_length(like), axes[1][axes[0] - 1]
+        rows, width = size // _PIECES, WIDE_BYTES // LANES_BYTES * strip
+        below, beside = (length + rows - 1) // rows, (run + width - 1) // width
+        sign = element(splat(-1.0 if options & NEGATED != 0 else 1.0, group), 0)
+        streaming = streaming and options & MASKED == 0
+        for task in range(first, last):
+            batch, row = task // (below * beside), task // beside % below * rows
+            begin = task % beside * width
+            count = min(width, run - begin)
+            cell, slice_ = (batch, begin, 0, count), batch * run + begin
+            mine = advance(of_slices, slice_)
+            here = advance(state, (EXPONENT * per_slice + row // size) * all_slices + slice_)
+            for i in range(0, count, strip):
+                left = count - i
+                degrees = degrees_of(operation, bases, cell, i, axes, group)
+                scope = numbers, heat_for(operation, degrees, like)
+                by = _load_columns(mine, SHIFT * all_slices + i, group, left)
+                slice_k = _load_columns(mine, SLICE_EXPONENT * all_slices + i, group, left)
+                upper = _load_columns(mine, FIRST * all_slices + i, group, left)
+                lower = _load_columns(mine, SECOND_ONE * all_slices + i, group, left)
+                k = _load_columns(here, i, group, left), slice_k
+                found = narrow(upper, like), narrow(lower, like)
+                cool = cool_for(operation, degrees, like)
+                _note(memory, i, _known(operation, narrow(by, like), k, found, scope, cool))
+            x = run_at(bases[SOURCE], batch, begin, axes, SOURCE)
+            g = run_at(bases[SECOND], batch, begin, axes, SECOND)
+            out = run_at(bases[TARGET], batch, begin, axes, TARGET)
+            shown, steps = mask_at(bases, batch, begin, axes, dims, 0)
+            known = memory, sign, numbers
+            for j in range(row, min(length, row + rows)):
+                place = advance(out, j * step_out)
+                places = advance(x, j * step_in), advance(g, j * step_second), place
+                _write_row(operation, places, _ROWS_AHEAD * step_in, count, known, streaming)
+                if options & MASKED != 0:
+                    mask = advance(shown, j * step_mask)
+                    _hide_row(place, mask, steps[1], count, group, hidden_result(operation, like))
+        if streaming:
+            stream_fence(bases[TARGET])
+
+    return split_kernel(write_columns, f"write-columns-{operation.name}")
+
+
+write_columns = functools.cache(_write_columns)
