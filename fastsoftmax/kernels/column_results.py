@@ -14,6 +14,7 @@ from fastsoftmax._jit import device
 from fastsoftmax.kernels import exponential
 from fastsoftmax.kernels.along import shares
 from fastsoftmax.kernels.cells import degrees_of, mask_at
+from fastsoftmax.kernels.columns import load_state
 from fastsoftmax.kernels.elements import (
     computed_like,
     fetch,
@@ -26,9 +27,7 @@ from fastsoftmax.kernels.exponential import window
 from fastsoftmax.kernels.memory import (
     advance,
     elements_before_line,
-    is_set,
     line_count,
-    load_first,
     load_like,
     pointer,
     store,
@@ -48,20 +47,27 @@ from fastsoftmax.kernels.operations import (
     shifted,
 )
 from fastsoftmax.kernels.outcomes import EXPONENT
-from fastsoftmax.kernels.strides import MASK, SECOND, SOURCE, TARGET, described, run_at, strides_of
+from fastsoftmax.kernels.packing import ROWS_AHEAD
+from fastsoftmax.kernels.strides import (
+    SECOND,
+    SOURCE,
+    TARGET,
+    described,
+    hide_run,
+    run_at,
+    strides_of,
+)
 from fastsoftmax.kernels.sums import LANES_BYTES, block_length, block_of, lane_count, lanes
 from fastsoftmax.kernels.sweep import line_of
 from fastsoftmax.kernels.tiles import fetch as ask_for
 from fastsoftmax.kernels.values import Value, formula
-from fastsoftmax.kernels.vectors import choose, double, element, narrow, splat
+from fastsoftmax.kernels.vectors import element, narrow, splat
 from fastsoftmax.kernels.whole import FIRST, SECOND_ONE, SHIFT, SLICE_EXPONENT
 
 WIDE_BYTES = 4096
 """The width of a piece at the most."""
 _PIECES = 8
 """Pieces of a block, one below the other: threads have more than a few to share then."""
-_ROWS_AHEAD = 8
-"""How many rows ahead lines are asked for."""
 # A vector may begin before the first column of a piece, and end after the last one.
 _COLUMNS_BYTES = WIDE_BYTES + 2 * LANES_BYTES
 # What is known of a column: its shift, frame and factor, coefficients, temperatures.
@@ -72,12 +78,6 @@ def pieces_in(length: int, run: int, itemsize: int) -> int:
     """The pieces of a batch of slices of elements of `itemsize` bytes, see `write_columns`."""
     rows, width = block_of(itemsize) // _PIECES, WIDE_BYTES // itemsize
     return -(-length // rows) * -(-run // width)
-
-
-@formula
-def _load_columns(state: Value, index: Any, like: Value, count: Value) -> Value:
-    """The first `count` numbers from `index` on, in float64; 0 elsewhere."""
-    return load_first(state, index, double(like), count, 0.0)
 
 
 @formula
@@ -167,20 +167,6 @@ def _write_row(
             i += line
 
 
-@device
-def _hide_row(out: Any, shown: Any, step: Any, count: Any, group: Any, fill_with: Any) -> None:
-    """Replace the results of a row where `shown`, with this stride, is 0."""
-    whole, strip = 0, lane_count(group)
-    if step == 1:
-        whole = count - count % strip
-        for i in range(0, whole, strip):
-            other = splat(fill_with, group)
-            put(out, i, choose(is_set(shown, i, group), fetch(out, i, group), other))
-    for i in range(whole, count):
-        if shown[i * step] == 0:
-            put(out, i, fill_with)
-
-
 def _write_columns(operation: Operation) -> Any:
     @device
     def write_columns(bases, slices, blocks, geometry, scratch, first, last):
@@ -192,7 +178,7 @@ def _write_columns(operation: Operation) -> Any:
         memory = advance(memory, lane_count(like))
         state, of_slices = pointer(blocks), pointer(slices)
         step_in, step_out = strides_of(dims, SOURCE)[0], strides_of(dims, TARGET)[0]
-        step_second, step_mask = strides_of(dims, SECOND)[0], strides_of(dims, MASK)[0]
+        step_second = strides_of(dims, SECOND)[0]
         per_slice, all_slices = blocks.shape[1], blocks.shape[2]
         group, strip = lanes(like), lane_count(like)
         size, run = block_length(like), axes[1][axes[0] - 1]
@@ -211,11 +197,11 @@ def _write_columns(operation: Operation) -> Any:
                 left = count - i
                 degrees = degrees_of(operation, bases, cell, i, axes, group)
                 scope = numbers, heat_for(operation, degrees, like)
-                by = _load_columns(mine, SHIFT * all_slices + i, group, left)
-                slice_k = _load_columns(mine, SLICE_EXPONENT * all_slices + i, group, left)
-                upper = _load_columns(mine, FIRST * all_slices + i, group, left)
-                lower = _load_columns(mine, SECOND_ONE * all_slices + i, group, left)
-                k = _load_columns(here, i, group, left), slice_k
+                by = load_state(mine, SHIFT * all_slices + i, group, 0, left)
+                slice_k = load_state(mine, SLICE_EXPONENT * all_slices + i, group, 0, left)
+                upper = load_state(mine, FIRST * all_slices + i, group, 0, left)
+                lower = load_state(mine, SECOND_ONE * all_slices + i, group, 0, left)
+                k = load_state(here, i, group, 0, left), slice_k
                 found = narrow(upper, like), narrow(lower, like)
                 cool = cool_for(operation, degrees, like)
                 _note(memory, i, _known(operation, narrow(by, like), k, found, scope, cool))
@@ -227,10 +213,10 @@ def _write_columns(operation: Operation) -> Any:
             for j in range(row, min(length, row + rows)):
                 place = advance(out, j * step_out)
                 places = advance(x, j * step_in), advance(g, j * step_second), place
-                _write_row(operation, places, _ROWS_AHEAD * step_in, count, known, streaming)
+                _write_row(operation, places, ROWS_AHEAD * step_in, count, known, streaming)
                 if options & MASKED != 0:
-                    mask = advance(shown, j * step_mask)
-                    _hide_row(place, mask, steps[1], count, group, hidden_result(operation, like))
+                    mask = advance(shown, j * steps[0])
+                    hide_run(place, mask, steps[1], count, hidden_result(operation, like))
         if streaming:
             stream_fence(bases[TARGET])
 

@@ -15,20 +15,20 @@ from fastsoftmax.kernels.memory import (
     load_like,
     load_part,
     pointer_like,
-    prefetch,
     store,
 )
 from fastsoftmax.kernels.operations import NEGATIVE_INFINITY, Operation, result
 from fastsoftmax.kernels.strides import TARGET, hide_run, strides_of
 from fastsoftmax.kernels.sums import LANES_BYTES, lane_count, lanes, lanes_of
 from fastsoftmax.kernels.terms import half_a_page_on
+from fastsoftmax.kernels.tiles import fetch as ask_for
 from fastsoftmax.kernels.values import Value, Vec, as_type, formula
-from fastsoftmax.kernels.vectors import count_of, maximum, splat
+from fastsoftmax.kernels.vectors import maximum, splat
 
 # The width of a tile at the most, in strips (of as many slices as there are lanes).
 GROUP = 4
 GROUP_BYTES = GROUP * LANES_BYTES
-_ROWS_AHEAD = 8
+ROWS_AHEAD = 8
 """How many rows ahead lines are asked for where nothing else is done meanwhile."""
 
 
@@ -44,8 +44,7 @@ def _pack_whole(tile: Any, pitch: Any, x: Any, step: Any, length: Any, top: Any)
     """Copy `length` rows as wide as `top` to the tile; returns `top` raised to them."""
     for j in range(length):
         elements = fetch(x, j * step, top)
-        for i in range(0, count_of(top), line_count(x)):
-            prefetch(x, (j + _ROWS_AHEAD) * step + i)
+        ask_for(x, (j + ROWS_AHEAD) * step, top)
         store(tile, j * pitch, elements)
         top = maximum(elements, top)
     return top

@@ -13,6 +13,7 @@ from typing import Any
 
 from fastsoftmax._jit import device
 from fastsoftmax.kernels.elements import (
+    computed_like,
     copy_element,
     fetch,
     fetch_every_second,
@@ -207,14 +208,14 @@ def hide(buffer: Any, mask: Any, start: Any, count: Any, dims: Any, fill: Any) -
 
 @device
 def hide_run(buffer: Any, shown: Any, step: Any, count: Any, fill: Any) -> None:
-    """Replace the elements of `buffer` where `shown`, with this stride, is 0."""
+    """Replace the elements of `buffer`, of any dtype, where `shown`, with this stride, is 0."""
     whole = 0
     if step == 1:
-        group, lane = lanes(buffer), lane_count(buffer)
-        other = splat(fill, group)
+        group = lanes(computed_like(buffer))
+        other, lane = splat(fill, group), lane_count(group)
         whole = count - count % lane
         for i in range(0, whole, lane):
-            store(buffer, i, choose(is_set(shown, i, group), load_like(buffer, i, group), other))
+            put(buffer, i, choose(is_set(shown, i, group), fetch(buffer, i, group), other))
     for i in range(whole, count):
         if shown[i * step] == 0:
-            buffer[i] = fill
+            put(buffer, i, fill)
