@@ -130,8 +130,10 @@ class KernelCache(_Cache):  # type: ignore[misc]  # Numba has no type hints
             return
         try:
             payload = dumps(data._reduce())
-            if not path.parent.is_dir():
-                path.parent.mkdir(parents=True)
+            is_new = not path.parent.is_dir()
+            # Another process may have made it since.
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if is_new:
                 _remove_unused(path.parent)
             _replace(path, hashlib.sha256(payload).digest() + payload)
         except Exception as problem:

@@ -304,6 +304,23 @@ def test_processes_may_fill_one_cache_together(tmp_path: Path) -> None:
     assert call(tmp_path / "cache", WITHOUT_COMPILER) == ""
 
 
+def test_another_process_may_make_the_folder_first(tmp_path: Path) -> None:
+    """Whenever it does: here between the look for the folder and the making of it."""
+    late = """
+import os, pathlib
+was_there = pathlib.Path.is_dir
+def make_it_after_looking(path):
+    found = was_there(path)
+    if path.is_relative_to(CACHE):
+        os.makedirs(path, exist_ok=True)
+    return found
+pathlib.Path.is_dir = make_it_after_looking
+"""
+    folder = tmp_path / "cache"
+    assert call(folder, f"CACHE = {str(folder)!r}\n" + late + CALL) == ""
+    assert len(contents(folder)) == 1
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="this system has no such signals")
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGKILL"])
 def test_a_process_that_is_stopped_leaves_a_cache_that_can_be_used(
