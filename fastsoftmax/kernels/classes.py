@@ -24,6 +24,7 @@ from fastsoftmax.kernels.groups import AHEAD_BYTES
 from fastsoftmax.kernels.memory import (
     LINE_BYTES,
     advance,
+    clear,
     elements_before_line,
     keep,
     kept,
@@ -91,6 +92,15 @@ def _turn(tile: Value, tops: Value, x: Value, classes: int) -> None:
 
 
 @formula
+def _fill_up(tile: Value, tops: Value, classes: int) -> None:
+    """Write as many slices of zeros."""
+    nothing = vector(tile)
+    for i in range(classes):
+        store(tile, i * strip_count(tile), nothing)
+    store(tops, 0, nothing)
+
+
+@formula
 def _turn_back(
     operation: Operation, out: Value, tile: Value, notes: Any, classes: int, streaming: bool
 ) -> None:
@@ -108,7 +118,9 @@ def _turn_back(
 
 
 @device
-def _copy(x: Any, out: Any, count: Any) -> None:
+def _copy(x: Any, out: Any, count: Any, room: Any) -> None:
+    """Copy `count` elements; zeros fill the `room` after them."""
+    clear(advance(out, count), room - count)
     for i in range(count):
         out[i] = x[i]
 
@@ -192,8 +204,7 @@ def _of_classes(operation: Operation, classes: int) -> Any:
     def body(bases, _options, geometry, _scratch, first, last):
         """All steps for the groups of slices `first` to `last` - 1: as many as there are lanes.
 
-        By strips.  The first and last may have fewer; nobody looks at what becomes of the
-        others.
+        By strips.  The first and last may have fewer: zeros stand for the others.
         """
         source, target = bases[SOURCE], bases[TARGET]
         like = computed_like(source)
@@ -218,17 +229,23 @@ def _of_classes(operation: Operation, classes: int) -> Any:
         if streaming:
             began = (line_count(target) - elements_before_line(out_line)) % line_count(target)
         out_line, held = advance(out_line, -began), began
+        for i in range(min(most, last - first)):  # the rows that are read beyond
+            clear(advance(tiles, i * size + elements), 2 * strip)
         for now in range(first, last, most):
             count = min(most, last - now)
             for i in range(count):
                 at, present = _span(now + i, strip, before, slices)
                 x = advance(source, at * classes)
+                turned = (present + step - 1) // step * step
                 if present < strip:
-                    _copy(x, last_ones, present * classes)
+                    _copy(x, last_ones, present * classes, turned * classes)
                     x = last_ones
-                for part in range(0, present, step):
+                for part in range(0, strip, step):
                     mine, top = advance(tiles, i * size + part), advance(tops, i * strip + part)
-                    _turn(mine, top, advance(x, part * classes), classes)
+                    if part < turned:
+                        _turn(mine, top, advance(x, part * classes), classes)
+                    else:
+                        _fill_up(mine, top, classes)
             for i in range(count):
                 tile, top = advance(tiles, i * size), load_like(tops, i * strip, group)
                 settled = settle(operation, tile, strip, classes, top, scope)

@@ -38,6 +38,7 @@ from fastsoftmax.kernels.operations import (
 from fastsoftmax.kernels.packing import (
     GROUP_BYTES,
     cell_of,
+    clear_after,
     grid_of,
     tile_after,
     tile_in,
@@ -72,6 +73,7 @@ def _columns(operation: Operation, bare: bool) -> Any:
         call, span, short = (axes, dims, options), (0, length), length <= SINGLE
         tile, pitch = tile_in(scratch, like, width)
         other = tile_after(tile, pitch, length, inputs_of(operation))
+        clear_after(tile, pitch, length)
         tops, notes = workspace(like, GROUP_BYTES), notes_for(operation, like, GROUP_BYTES)
         step_in, step_out = strides_of(dims, SOURCE)[0], strides_of(dims, TARGET)[0]
         grid = grid_of(axes, width, bases[TARGET], step_out, streaming)
@@ -137,6 +139,8 @@ def _reduce_columns(operation: Operation) -> Any:
         call, size = (axes, dims, options), block_length(like)
         tile, pitch = tile_in(scratch, like, width)
         other = tile_after(tile, pitch, size, inputs_of(operation))
+        clear_after(tile, pitch, size)
+        clear_after(tile, pitch, length % size)
         tops = workspace(like, GROUP_BYTES)
         state, of_slices = pointer(blocks), pointer(slices)
         step_in = strides_of(dims, SOURCE)[0]

@@ -30,6 +30,7 @@ from fastsoftmax.kernels.groups import raise_at
 from fastsoftmax.kernels.memory import (
     LINE_BYTES,
     advance,
+    clear,
     elements_before_line,
     load_first,
     load_like,
@@ -71,7 +72,8 @@ from fastsoftmax.kernels.whole import SHIFT
 COLUMNS_BYTES, DOUBLES_BYTES = LANES_BYTES * 33, 8 * 32 * 33
 """Memory for a number for each lane of each slice, of which there are no more than lanes, and
 a vector beyond: in the dtype of the elements and in float64."""
-_TOTALS_BYTES = 3 * DOUBLES_BYTES
+_PLANES = 3
+_TOTALS_BYTES = _PLANES * DOUBLES_BYTES
 
 
 def tile_bytes(length: int, count: int, itemsize: int) -> int:
@@ -249,6 +251,8 @@ def _reduce_interleaved(operation: Operation) -> Any:
         per_slice, all_slices = blocks.shape[1], blocks.shape[2]
         group, step = lanes(like), lane_count(like)
         width, plane = count * step, (count + 1) * step
+        clear(tops, plane)
+        clear(memory, _PLANES * plane)
         for task in range(first, last):
             block, batch = task % per_slice, task // per_slice
             rows = min(size, length - block * size)

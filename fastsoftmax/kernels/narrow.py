@@ -18,6 +18,7 @@ from fastsoftmax.kernels.few import is_few, raised_by, turn_few, turn_few_back
 from fastsoftmax.kernels.groups import AHEAD_BYTES
 from fastsoftmax.kernels.memory import (
     advance,
+    clear,
     load,
     load_first,
     load_like,
@@ -99,10 +100,12 @@ def _turn_rows(
 ) -> None:
     """Write slices, `stride` elements apart, to the tile and their maxima to `tops`.
 
-    A vector's worth of them at a time: more may be written than are `present`, or fewer than
-    there are lanes.  Nobody looks at the others.
+    A vector's worth of them at a time.  Zeros stand for slices that are not there.
     """
     step = vector_count(tile)
+    if present <= lane_count(tile) - step:
+        clear(tile, length * lane_count(tile))
+        clear(tops, lane_count(tile))
     for part in range(0, present, step):
         place, column = advance(rows, part * stride), advance(tile, part)
         if is_few(tile, length):
@@ -154,6 +157,8 @@ def _rows_of(
     """``(address, stride)`` of slices along memory: as they stand, or gathered in `rows`."""
     present, length, axes, dims, options = call
     negated = operand == SOURCE and options & NEGATED != 0
+    if present < lane_count(rows):
+        clear(rows, lane_count(rows) * length)
     for i in range(present):
         row = advance(rows, i * length)
         gather(row, advance(place, i * step), 0, length, dims, operand, negated)
@@ -272,6 +277,8 @@ def _narrow(operation: Operation, bare: bool) -> Any:
         batch = first // groups
         begin, places = (first - batch * groups) * strip, run_places(bases, batch, 0, axes)
         done = first
+        for i in range(min(most, last - first)):  # the rows that are read beyond
+            clear(advance(tile, i * size + length * strip), strip)
         while done < last:
             if begin >= run:
                 batch += 1

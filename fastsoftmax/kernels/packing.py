@@ -10,6 +10,7 @@ from fastsoftmax.kernels.memory import (
     LINE_BYTES,
     PAGE_BYTES,
     advance,
+    clear,
     elements_before_line,
     line_count,
     load_like,
@@ -236,6 +237,12 @@ def tile_in(scratch: Any, like: Any, width: Any) -> Any:
     """The address of a tile in scratch memory, and the distance of its rows."""
     tile = pointer_like(scratch, like)
     return advance(tile, elements_before_line(tile)), pitch_of(width, line_count(like))
+
+
+@device
+def clear_after(tile: Any, pitch: Any, length: Any) -> None:
+    """Write zeros to the row after `length` rows, which kernels/tiles.py reads."""
+    clear(advance(tile, length * pitch), pitch)
 
 
 @device

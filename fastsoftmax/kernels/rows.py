@@ -14,6 +14,7 @@ from fastsoftmax.kernels.elements import computed_like
 from fastsoftmax.kernels.groups import ROW_BYTES, fetch_groups, largest_of, shift
 from fastsoftmax.kernels.memory import (
     advance,
+    clear,
     elements_before_line,
     pointer,
     pointer_like,
@@ -43,7 +44,7 @@ from fastsoftmax.kernels.strides import (
     scatter,
     slice_at,
 )
-from fastsoftmax.kernels.sums import BLOCK_BYTES, LANES_BYTES, block_length
+from fastsoftmax.kernels.sums import BLOCK_BYTES, LANES_BYTES, block_length, lane_count
 from fastsoftmax.kernels.sweep import (
     divide_lead,
     divide_rest,
@@ -149,6 +150,9 @@ def rows(source: Any, target: Any, geometry: Any, scratch: Any, first: Any, last
     results, ending = workspace(out_base, ROW_BYTES), workspace(x_base, _ENDING_BYTES)
     shifted = workspace(like, ROW_BYTES)
     state, shares = workspace_double(like, _STATE_BYTES), workspace(like, _SHARES_BYTES)
+    # What stands for the terms of a row above the first one, and its quotients.
+    clear(shifted, min(size, length) + lane_count(like))
+    clear(shares, 2 * blocks)
 
     x = slice_at(x_base, first, batch, SOURCE)
     x = block_at(x, 0, min(size, length), dims, x_direct, staged)
@@ -184,7 +188,7 @@ def rows(source: Any, target: Any, geometry: Any, scratch: Any, first: Any, last
                 count,
                 below,
                 below_count,
-                advance(above, begin),
+                advance(above, begin) if row > first else shifted,
                 quotient,
                 out,
                 lead,

@@ -16,6 +16,7 @@ from fastsoftmax.kernels.elements import computed_like
 from fastsoftmax.kernels.groups import ROW_BYTES, raised
 from fastsoftmax.kernels.memory import (
     advance,
+    clear,
     elements_before_line,
     load_like,
     pointer,
@@ -30,7 +31,7 @@ from fastsoftmax.kernels.operations import NEGATIVE_INFINITY, SOFTMAX
 from fastsoftmax.kernels.outcomes import PARTS, coefficients, frame_of, load_state, needs_shift
 from fastsoftmax.kernels.rows import block_at, keep_block_state, reduce_shifted
 from fastsoftmax.kernels.strides import SOURCE, TARGET, described, is_row, scatter, slice_at
-from fastsoftmax.kernels.sums import LANES_BYTES, lanes
+from fastsoftmax.kernels.sums import LANES_BYTES, lane_count, lanes
 from fastsoftmax.kernels.sweep import divide_lead, divide_rest, folded, sweep, turn_of
 from fastsoftmax.kernels.terms import pitch, placed, room, terms_bytes
 from fastsoftmax.kernels.values import Value, formula
@@ -93,6 +94,9 @@ def short(source: Any, target: Any, geometry: Any, scratch: Any, first: Any, las
     tops, sums = workspace(like, _TOPS_BYTES), workspace(like, _SUMS_BYTES)
     frames, quotients = workspace(like, _PAIRS_BYTES), workspace(like, _PAIRS_BYTES)
     state = workspace_double(like, _STATE_BYTES)
+    # What stands for the terms of rows above the first ones, and their quotients.
+    clear(shifted, length + lane_count(like))
+    clear(quotients, 2 * most)
 
     turn = 0
     if x_direct and out_direct and last - first > 2 * most:
@@ -140,7 +144,7 @@ def short(source: Any, target: Any, geometry: Any, scratch: Any, first: Any, las
                 length,
                 below,
                 below_length,
-                advance(above, place),
+                advance(above, place) if writes else shifted,
                 quotient,
                 out,
                 lead,

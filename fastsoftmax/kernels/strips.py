@@ -41,6 +41,7 @@ from fastsoftmax.kernels.operations import (
 from fastsoftmax.kernels.packing import (
     GROUP_BYTES,
     cell_of,
+    clear_after,
     grid_of,
     pack,
     tile_after,
@@ -223,6 +224,8 @@ def _strips(operation: Operation, writes: bool) -> Any:
         length, streaming, width, _, plane, axes, dims = described(geometry)
         tile, pitch = tile_in(scratch, like, width)
         other = tile_after(tile, pitch, length, 2)
+        clear_after(tile, pitch, length)
+        clear_after(other, pitch, length)
         tops, tops_below = workspace(like, GROUP_BYTES), workspace(like, GROUP_BYTES)
         notes, notes_above = (
             notes_for(operation, like, GROUP_BYTES),
