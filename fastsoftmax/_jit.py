@@ -38,6 +38,8 @@ _INLINED: dict[str, Any] = {
 }
 
 
+COUNTER_STEP = 16
+"""Counters of tasks are so many numbers apart: on cache lines of their own."""
 SCRATCH_UNIT = 64
 """Scratch memory comes in multiples of this many bytes."""
 
@@ -115,10 +117,15 @@ class Kernel:
         """The build for arrays of `dtype`; None as long as it is not there.
 
         The serial one is ``run(*arrays, geometry, scratch, first, last)``, the parallel one
-        ``run(workers, next_task, tasks, grain, scratch, share, serial, arguments)`` with the
-        `address` of the serial one: each of `workers` takes `grain` tasks at a time from the
-        counter `next_task` until none of `tasks` are left, so that a thread that the system
-        holds back holds up nobody else; it has `share` bytes of `scratch` for itself.
+        ``run(workers, counters, tasks, grain, scratch, room, serial, arguments)`` with the
+        `address` of the serial one.  Each of `workers` has a share of `tasks`, of neighbours, and
+        takes `grain` of them at a time: by a counter, `COUNTER_STEP` numbers from the next
+        one, whose first value is nothing.  Then it does the same to the shares of
+        others, so that a thread that the system holds back holds up nobody else.  It has
+        `room` bytes of `scratch` for itself.
+
+        Called again, a thread finds in its caches what it had there: with one counter for all,
+        (1000, 1000) float32 takes 178 us on two cores instead of 155.
         """
         return self._entries.get((dtype.char, parallel))
 
@@ -215,20 +222,24 @@ def _parallel_build() -> Callable[..., None]:
 
     def run(
         workers: int,
-        next_task: Any,
+        counters: Any,
         tasks: int,
         grain: int,
         scratch: Any,
-        share: int,
+        room: int,
         serial: Any,
         arguments: Any,
     ) -> None:
         for worker in numba.prange(workers):
-            own = _offset(scratch, worker * share)
-            first = _fetch_and_add(next_task, grain)
-            while first < tasks:
-                _call(serial, arguments, own, first, min(first + grain, tasks))
-                first = _fetch_and_add(next_task, grain)
+            own = _offset(scratch, worker * room)
+            for turn in range(workers):
+                share = (worker + turn) % workers
+                begin, end = share * tasks // workers, (share + 1) * tasks // workers
+                counter = _offset(counters, share * COUNTER_STEP)
+                first = begin + _fetch_and_add(counter, grain)
+                while first < end:
+                    _call(serial, arguments, own, first, min(first + grain, end))
+                    first = begin + _fetch_and_add(counter, grain)
 
     return run
 

@@ -29,6 +29,7 @@ import numba
 import numpy as np
 
 from fastsoftmax._compiling import starting, undisturbed
+from fastsoftmax._jit import COUNTER_STEP
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -90,10 +91,10 @@ def run(
             if mine:
                 grain = max(-(-tasks // (count * SHARES)), min(least, -(-tasks // count)))
                 memory = own.bytes(count * scratch)
-                next_task = np.zeros(1, np.intp)
+                counters = np.zeros(count * COUNTER_STEP, np.intp)
                 parallel = ready(kernel, dtype, True)
                 serial = kernel.address(dtype)
-                parallel(count, next_task, tasks, grain, memory, scratch, serial, arguments)
+                parallel(count, counters, tasks, grain, memory, scratch, serial, arguments)
                 return
         finally:
             if mine:
