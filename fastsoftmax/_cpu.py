@@ -57,7 +57,7 @@ def _has_half() -> bool:
 HAS_HALF = _has_half()
 
 # Where the system does not tell: sizes that most processors have or exceed.
-_USUAL_SECOND_LEVEL, _USUAL_LAST_LEVEL = 1 << 20, 8 << 20
+_USUAL_FIRST_LEVEL, _USUAL_SECOND_LEVEL, _USUAL_LAST_LEVEL = 32 << 10, 1 << 20, 8 << 20
 
 
 def _caches() -> dict[int, int]:
@@ -74,6 +74,7 @@ def _caches() -> dict[int, int]:
 
 
 _SIZES = _caches()
+FIRST_LEVEL_BYTES = _SIZES.get(1, _USUAL_FIRST_LEVEL)
 SECOND_LEVEL_BYTES = _SIZES.get(2, _USUAL_SECOND_LEVEL)
 LAST_LEVEL_BYTES = max(_SIZES.values(), default=_USUAL_LAST_LEVEL)
 
