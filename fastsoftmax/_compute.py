@@ -86,7 +86,7 @@ def elementwise(call: Call) -> Array:
     target = call.out
     if target is None or _needs_temporary(call, target, stored):
         array = call.inputs[0]
-        past = passes_caches(array.size * stored.itemsize)
+        past = passes_caches(array.size * stored.itemsize, across=True)
         target = empty_like(array, stored, call.dims if past else ())
     operands = operands_of(call, stored, target)
     task = Task(operation_of(call), options_of(call) | ops.RESULTS, call.dims)

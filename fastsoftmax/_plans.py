@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from fastsoftmax import _launch
-from fastsoftmax._cpu import LAST_LEVEL_BYTES, SECOND_LEVEL_BYTES
+from fastsoftmax._cpu import FIRST_LEVEL_BYTES, LAST_LEVEL_BYTES, SECOND_LEVEL_BYTES
 from fastsoftmax._jit import SCRATCH_UNIT, Kernel
 from fastsoftmax.kernels import columns, interleaved, narrow, short, strips, whole
 from fastsoftmax.kernels.classes import of_classes
@@ -39,6 +39,10 @@ Array = np.ndarray[Any, Any]
 # than a tile that stays in the first-level cache.
 TILE_BYTES = min(1 << 20, SECOND_LEVEL_BYTES)
 NEAR_TILE_BYTES = 24 << 10
+# Input and results that caches are taken to keep.  A core's part of a last-level cache is not
+# told; on servers, where dozens share one, it is no more than so many times the second level.
+MOST_KEPT_BYTES = min(LAST_LEVEL_BYTES // 4, 24 * SECOND_LEVEL_BYTES)
+MOST_KEPT_ACROSS_BYTES = min(MOST_KEPT_BYTES, 3 * SECOND_LEVEL_BYTES)
 # Of two tiles at once, by what was measured at (1000, 4096) float64 dim 0: 3.3 ms with 62 % of a
 # second-level cache, 4.1 with all of it.
 PAIR_SHARE = 0.75
@@ -92,19 +96,26 @@ class Task(NamedTuple):
         return (SOURCE, *((TARGET,) if self.options & RESULTS else ()), *second)
 
 
-def passes_caches(size: int) -> bool:
+def passes_caches(size: int, across: bool) -> bool:
     """Whether results of so many bytes are written past the caches.
 
-    With the input, they are more than is likely to be found there afterwards.
+    With the input, they are more than is likely to be found there afterwards.  Results that
+    are written `across` memory, in pieces of rows far apart, drive one another out before.
     """
-    return 2 * size > LAST_LEVEL_BYTES // 4
+    return 2 * size > (MOST_KEPT_ACROSS_BYTES if across else MOST_KEPT_BYTES)
 
 
 class Plan:
     """How the slices of arrays of one shape, strides and dtype are computed."""
 
     def __init__(
-        self, kind: str, geometry: Geometry, dtype: np.dtype[Any], task: Task, plane: int
+        self,
+        kind: str,
+        geometry: Geometry,
+        dtype: np.dtype[Any],
+        task: Task,
+        plane: int,
+        across: bool = False,
     ) -> None:
         self.kind = kind
         self.dtype = dtype
@@ -113,7 +124,7 @@ class Plan:
         self.corner = geometry.corner
         elements = geometry.length * geometry.slices
         self.cost = elements * COST[kind][self.item]
-        self.streaming = passes_caches(elements * dtype.itemsize)
+        self.streaming = passes_caches(elements * dtype.itemsize, across)
         self.width = 0
         self.batch = 1
         """Rows that are computed at a time."""
@@ -164,7 +175,7 @@ class OnePass(Plan):
     def __init__(
         self, kind: str, geometry: Geometry, dtype: np.dtype[Any], task: Task, plane: int
     ) -> None:
-        super().__init__(kind, geometry, dtype, task, plane)
+        super().__init__(kind, geometry, dtype, task, plane, kind == "columns")
         *above, run = geometry.batch
         per_run = run.size
         self.is_bare = task.is_bare
@@ -184,7 +195,7 @@ class OnePass(Plan):
             self.scratch = _rounded(tile * tiles)
         elif kind == "rows" and geometry.length <= block_of(self.item):
             self.kernel = short.short
-            self.batch = short.rows_of(geometry.length, self.item)
+            self.batch = _batch_rows(geometry.length, self.item)
             self.scratch = _rounded(short.scratch_bytes(geometry.length, self.item, self.batch))
         elif kind == "rows":
             self.scratch = _rounded(scratch_bytes(geometry.length, self.item))
@@ -260,7 +271,7 @@ class Split(Plan):
     def __init__(
         self, geometry: Geometry, dtype: np.dtype[Any], task: Task, plane: int, steps: str
     ) -> None:
-        super().__init__("split", geometry, dtype, task, plane)
+        super().__init__("split", geometry, dtype, task, plane, steps == "across")
         self.slices = geometry.slices
         self.blocks = -(-geometry.length // block_of(self.item))
         self.writes = bool(task.options & RESULTS)
@@ -327,6 +338,14 @@ def _no_bytes(_: int) -> Array:
 
 def _rounded(size: int) -> int:
     return -(-size // SCRATCH_UNIT) * SCRATCH_UNIT
+
+
+def _batch_rows(length: int, item: int) -> int:
+    """Short rows in a batch: as many as the first-level cache has room for, five times and some.
+
+    Logits, those of the next batch, terms, those of the batch above, and its results.
+    """
+    return max(1, min(short.MOST_ROWS, FIRST_LEVEL_BYTES // 6 // (length * item)))
 
 
 def _tile_width(geometry: Geometry, item: int) -> int:

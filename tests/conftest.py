@@ -10,6 +10,8 @@ from family import FAMILY, Function
 from hypothesis import HealthCheck, settings
 from recalls import forget, record_at_once
 
+from fastsoftmax import _layout, _plans
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -50,6 +52,18 @@ def layout(request: pytest.FixtureRequest) -> Layout:
 def storage(request: pytest.FixtureRequest) -> Any:
     """How an array is stored, if not in the machine's own way."""
     return STORAGES[request.param]
+
+
+@pytest.fixture
+def _past_caches(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Results of half a MiB are written past the caches, whatever caches there are."""
+    for name in ("MOST_KEPT_BYTES", "MOST_KEPT_ACROSS_BYTES"):
+        monkeypatch.setattr(_plans, name, 1 << 20)
+    _layout._plans.clear()
+    forget()
+    yield
+    _layout._plans.clear()
+    forget()
 
 
 @pytest.fixture

@@ -49,6 +49,7 @@ def test_any_number_of_columns(relative: Relative, dtype: Any, count: int, apart
 
 
 @EACH
+@pytest.mark.usefixtures("_past_caches")
 @pytest.mark.parametrize("beyond", [0, 41])
 def test_more_columns_than_a_piece_has(relative: Relative, dtype: Any, beyond: int) -> None:
     """Past the caches, wherever lines of the result begin."""

@@ -187,11 +187,12 @@ def test_slices_one_after_the_other(dtype: Any, length: int, function: Any) -> N
         assert function(own, 1, out=own).tobytes() == wanted.tobytes()
 
 
+@pytest.mark.usefixtures("_past_caches")
 @pytest.mark.parametrize("name", ["float16", "bfloat16", "float32", "float64"])
 @pytest.mark.parametrize("length", [2, 3, 5, 10, 16, 32, 37, 63, 100, 5001])
 def test_short_slices_past_the_caches_wherever_lines_begin(length: int, name: str) -> None:
     kind = np.dtype(getattr(ml_dtypes, name, name))
-    for count in (8_000_000 // length + extra for extra in (0, 1, 30)):
+    for count in (400_000 // length + extra for extra in (0, 1, 30)):
         x = np.resize(logits((1013, 991), np.float32, 4.0), (count, length)).astype(kind)
         assert explain(x, 1).streaming
         apart = np.zeros((count, length + 1), kind)
@@ -208,14 +209,15 @@ def test_short_slices_past_the_caches_wherever_lines_begin(length: int, name: st
             assert np.all(memory[offset + x.size :] == 7)
 
 
+@pytest.mark.usefixtures("_past_caches")
 @pytest.mark.parametrize(
     ("shape", "dim", "step"),
     [
-        ((4_000_000, 9), 0, 1),
-        ((1_000_000, 36), 1, 10_000),
-        ((40_000, 900), 1, 1000),
-        ((8000, 5001), 1, 500),
-        ((900, 40_000), 0, 1000),
+        ((100_000, 9), 0, 1),
+        ((30_000, 36), 1, 1000),
+        ((1100, 900), 1, 100),
+        ((200, 5001), 1, 20),
+        ((900, 1100), 0, 100),
     ],
 )
 def test_results_past_the_caches_wherever_lines_begin(shape: Any, dim: int, step: int) -> None:
@@ -225,6 +227,7 @@ def test_results_past_the_caches_wherever_lines_begin(shape: Any, dim: int, step
     wanted = np.empty_like(x)
     for first in range(0, shape[1 - dim], step):
         part = (slice(first, first + step),) if dim == 1 else (..., slice(first, first + step))
+        assert not explain(x[part], dim).streaming
         wanted[part] = softmax(x[part].copy(), dim, workers=1)
     for offset in (0, 1, 7):
         out = np.full(x.size + offset, 7, x.dtype)[offset:].reshape(shape)

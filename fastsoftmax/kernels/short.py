@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastsoftmax._cpu import FIRST_LEVEL_BYTES
 from fastsoftmax._jit import device, kernel
 from fastsoftmax.kernels import exponential
 from fastsoftmax.kernels.elements import computed_like
@@ -51,14 +50,6 @@ _TOPS_BYTES = LANES_BYTES * MOST_ROWS
 _SUMS_BYTES = 2 * LANES_BYTES * MOST_ROWS
 _PAIRS_BYTES = 2 * 8 * MOST_ROWS
 _STATE_BYTES = PARTS * 8 * MOST_ROWS
-
-
-def rows_of(length: int, itemsize: int) -> int:
-    """Rows of a batch: as many as the first-level cache has room for, five times and some.
-
-    Logits, those of the next batch, terms, those of the batch above, and its results.
-    """
-    return max(1, min(MOST_ROWS, FIRST_LEVEL_BYTES // 6 // (length * itemsize)))
 
 
 def scratch_bytes(length: int, itemsize: int, rows: int) -> int:
