@@ -38,9 +38,10 @@ if TYPE_CHECKING:
 
 # What starting a parallel kernel costs, in nanoseconds; measured by
 # `python -m benchmarks thresholds`.
-LAUNCH_COST = {"tbb": 4_000, "omp": 8_000, "workqueue": 120_000}
+LAUNCH_COST = {"tbb": 6_000, "omp": 8_000, "workqueue": 120_000}
 # A launch has to be worth this many times its cost.
 WORTH = 4
+_LEAST_COST = WORTH * min(LAUNCH_COST.values())
 # Shares of the work per thread: enough for a thread that is held back to lose its to others.
 SHARES = 4
 
@@ -85,8 +86,11 @@ def run(
     if count > 1:
         mine = False
         try:
-            with contextlib.suppress(KeyError):
+            try:
                 del _idle["threads"]
+            except KeyError:
+                pass  # some other thread of this process is in a launch
+            else:
                 mine = True
             if mine:
                 grain = max(-(-tasks // (count * SHARES)), min(least, -(-tasks // count)))
@@ -114,7 +118,7 @@ def ready(kernel: Kernel, dtype: np.dtype[Any], parallel: bool) -> Callable[...,
 
 def is_serial(tasks: int, cost: float) -> bool:
     """Whether this much work is worth threads on no layer."""
-    return tasks < 2 or cost < WORTH * min(LAUNCH_COST.values())
+    return tasks < 2 or cost < _LEAST_COST
 
 
 def threads_for(tasks: int, cost: float, workers: int | None) -> int:
@@ -136,8 +140,8 @@ def _available() -> int:
         return 1
     _offer_tbb()
     try:
-        with starting():
-            threads = min(int(numba.get_num_threads()), _quota())  # launches the layer
+        with starting():  # as Numba takes a lock, here and in each later call
+            threads = min(int(numba.get_num_threads()), _quota())
     except (ImportError, ValueError):  # the layer that was asked for cannot be loaded
         return 1
     if layer() == "workqueue" and threading.active_count() > 1:
