@@ -25,7 +25,7 @@ from fastsoftmax.kernels.operations import LOGS, RESULTS, SOFTMAX, SUMMARY_WANTE
 from fastsoftmax.kernels.outcomes import PARTS
 from fastsoftmax.kernels.packing import GROUP, tasks_in, tile_bytes
 from fastsoftmax.kernels.rows import rows, scratch_bytes
-from fastsoftmax.kernels.strides import SECOND, SOURCE, TARGET
+from fastsoftmax.kernels.strides import FAR, NEAR, PAST_CACHES, SECOND, SOURCE, TARGET
 from fastsoftmax.kernels.sums import LANES_BYTES, block_of, lanes_of
 
 if TYPE_CHECKING:
@@ -166,7 +166,10 @@ class Plan:
         return workers == 1 or _launch.is_serial(self.tasks, self.cost)
 
     def _table(self, geometry: Geometry) -> Array:
-        return geometry.table(int(self.streaming), self.width or self.batch, *self._fields)
+        size = geometry.length * geometry.slices * self.dtype.itemsize
+        reach = FAR if 2 * size > SECOND_LEVEL_BYTES else NEAR
+        reach = PAST_CACHES if self.streaming else reach
+        return geometry.table(reach, self.width or self.batch, *self._fields)
 
 
 class OnePass(Plan):

@@ -49,7 +49,7 @@ from fastsoftmax.kernels.operations import (
     result,
     totals,
 )
-from fastsoftmax.kernels.strides import SOURCE, TARGET, described
+from fastsoftmax.kernels.strides import SOURCE, TARGET, described, is_far
 from fastsoftmax.kernels.sums import SINGLE, lane_count
 from fastsoftmax.kernels.tiles import (
     STRIP_BYTES,
@@ -211,6 +211,7 @@ def _of_classes(operation: Operation, classes: int) -> Any:
         numbers = exponential.numbers(like)
         scope = numbers, None
         _, streaming, _, _, _, axes, _ = described(geometry)
+        later = ahead if is_far(geometry) else 0
         slices = axes[1][0]
         tiles, tops = workspace(like, tiles_bytes), workspace(like, _TOPS_BYTES)
         notes = workspace(like, _TOPS_BYTES), workspace(like, _TOPS_BYTES)
@@ -252,7 +253,7 @@ def _of_classes(operation: Operation, classes: int) -> Any:
                 keep(known, i, framed(operation, settled, scope))
             for i in range(count):
                 top, _, frame, back = kept(known, i, start)
-                coming = (now + i + (ahead if streaming else 0)) * elements - before * classes
+                coming = (now + i + later) * elements - before * classes
                 found = sum_pairs(
                     operation,
                     advance(tiles, i * size),

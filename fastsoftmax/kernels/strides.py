@@ -28,7 +28,7 @@ from fastsoftmax.kernels.vectors import choose, element, splat
 
 FIELDS = (
     "length",
-    "streaming",
+    "reach",
     "width",
     "options",
     "plane",
@@ -36,8 +36,10 @@ FIELDS = (
     "batch rank",
     "slice rank",
 )
-"""Elements of a slice, whether results go past the caches, columns of a tile, what is asked
-for (kernels/operations.py), numbers in a plane of the summary, arrays with strides, axes."""
+"""Elements of a slice, where arrays are, columns of a tile, what is asked for
+(kernels/operations.py), numbers in a plane of the summary, arrays with strides, axes."""
+NEAR, FAR, PAST_CACHES = range(3)
+"""Arrays fit the second-level cache; they don't; results are to be written past all caches."""
 _FIRST_AXIS = len(FIELDS)
 SOURCE, TARGET, SECOND, MASK, TEMPERATURE, SUMMARY = range(6)
 """The operands.  Softmax alone has but the first two."""
@@ -55,7 +57,14 @@ def described(geometry: Any) -> Any:
     operands, rank = fields[5], fields[6]
     batch = _axes(advance(fields, _FIRST_AXIS), rank)
     dims = _axes(advance(fields, _FIRST_AXIS + (1 + operands) * rank), fields[7])
-    return fields[0], fields[1] != 0, fields[2], fields[3], fields[4], batch, dims
+    streaming = fields[1] == PAST_CACHES
+    return fields[0], streaming, fields[2], fields[3], fields[4], batch, dims
+
+
+@device
+def is_far(geometry: Any) -> Any:
+    """Whether what is read next should be asked for."""
+    return pointer(geometry)[1] != NEAR
 
 
 @device
