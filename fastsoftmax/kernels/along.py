@@ -206,6 +206,20 @@ def shares(operation: Operation, k: Value, slice_k: Value, quotient: Any) -> Any
 
 
 @formula
+def result_anew(
+    operation: Operation, x: Value, g: Any, frame: Any, share: Any, scope: Any
+) -> Value:
+    """The results of elements of a block whose exponentials, if there are any, were not kept.
+
+    `share` is what `shares` makes of their quotient, `scope` the numbers, heat and cool.
+    """
+    numbers, heat, cool = scope
+    if operation.keeps:
+        x = kept_alone(operation, x, numbers, frame, heat) * share[0]
+    return result(operation, x, g, share[-2:], cool)
+
+
+@formula
 def keep_group(
     operation: Operation,
     x: Value,

@@ -12,7 +12,7 @@ from typing import Any
 
 from fastsoftmax._jit import device
 from fastsoftmax.kernels import exponential
-from fastsoftmax.kernels.along import shares
+from fastsoftmax.kernels.along import result_anew, shares
 from fastsoftmax.kernels.cells import degrees_of, mask_at
 from fastsoftmax.kernels.columns import load_state
 from fastsoftmax.kernels.elements import (
@@ -42,8 +42,6 @@ from fastsoftmax.kernels.operations import (
     cool_for,
     heat_for,
     hidden_result,
-    kept_alone,
-    result,
     shifted,
 )
 from fastsoftmax.kernels.outcomes import EXPONENT
@@ -116,9 +114,7 @@ def _results(
         first += size
     (by,), frame, share, heat, cool = parts
     x = shifted(operation, x * sign, by)  # less 0 where there is no shift
-    if operation.keeps:
-        x = kept_alone(operation, x, numbers, frame, heat or None) * share[0]
-    return result(operation, x, g, share[-2:], cool or None)
+    return result_anew(operation, x, g, frame, share, (numbers, heat or None, cool or None))
 
 
 @formula

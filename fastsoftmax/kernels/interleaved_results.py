@@ -11,7 +11,7 @@ from typing import Any
 
 from fastsoftmax._jit import device
 from fastsoftmax.kernels import exponential
-from fastsoftmax.kernels.along import shares
+from fastsoftmax.kernels.along import result_anew, shares
 from fastsoftmax.kernels.cells import degrees_of
 from fastsoftmax.kernels.columns import load_state
 from fastsoftmax.kernels.elements import (
@@ -41,8 +41,6 @@ from fastsoftmax.kernels.operations import (
     cool_for,
     heat_for,
     keeps,
-    kept_alone,
-    result,
     shifted,
 )
 from fastsoftmax.kernels.outcomes import EXPONENT
@@ -68,7 +66,8 @@ def _known_at(operation: Operation, notes: Any, degrees: Value, w: Value, number
     by, exponent, factor, upper, lower = (load_like(note, w, group) for note in notes)
     hot = load_like(degrees, w, double(group))
     heat, cool = heat_for(operation, hot, notes[0]), cool_for(operation, hot, notes[0])
-    return by, window(exponent, numbers, heat), factor, (upper, lower), (numbers, heat, cool)
+    frame, share = window(exponent, numbers, heat), (factor, upper, lower)
+    return by, frame, share, (numbers, heat, cool)
 
 
 @formula
@@ -87,7 +86,7 @@ def _write_group(
     Nothing is negated or shifted if `plain`.
     """
     x, g, out = places
-    by, frame, factor, coefficients, (numbers, heat, cool) = known
+    by, frame, share, scope = known
 
     def loaded(address: Value) -> Value:
         if bounds is None:
@@ -98,10 +97,8 @@ def _write_group(
     if not plain:
         kept = choose(negated, splat(0.0, kept) - kept, kept)
         kept = choose(is_different(by, 0.0), shifted(operation, kept, by), kept)
-    if operation.keeps:
-        kept = kept_alone(operation, kept, numbers, frame, heat) * factor
     second = loaded(g) if operation.inputs == 2 else None
-    found = result(operation, kept, second, coefficients, cool)
+    found = result_anew(operation, kept, second, frame, share, scope)
     if bounds is not None:
         put_part(out, j, found, *bounds)
     else:
