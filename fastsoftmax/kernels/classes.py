@@ -211,13 +211,15 @@ def _of_classes(operation: Operation, classes: int) -> Any:
         numbers = exponential.numbers(like)
         scope = numbers, None
         _, streaming, _, _, _, axes, _ = described(geometry)
-        later = ahead if is_far(geometry) else 0
         slices = axes[1][0]
         tiles, tops = workspace(like, tiles_bytes), workspace(like, _TOPS_BYTES)
         notes = workspace(like, _TOPS_BYTES), workspace(like, _TOPS_BYTES)
         last_ones, staged = workspace(source, lines), workspace(target, staged_bytes)
         group, strip, step = strip_like(like), strip_count(like), vector_count(like)
         size, elements = (classes + 2) * strip, classes * strip
+        later = ahead * elements if is_far(geometry) else 0
+        # Lines of results that pass the caches must not be asked for.
+        asks = is_far(geometry) and not streaming
         known, sums = workspace_bytes(like, _KNOWN_BYTES), workspace_bytes(like, _SUMS_BYTES)
         start = framed(operation, group, scope)
         # Strips that end within a line are streamed with what was held on.
@@ -253,7 +255,10 @@ def _of_classes(operation: Operation, classes: int) -> Any:
                 keep(known, i, framed(operation, settled, scope))
             for i in range(count):
                 top, _, frame, back = kept(known, i, start)
-                coming = (now + i + later) * elements - before * classes
+                here = (now + i) * elements - before * classes
+                coming, out = advance(source, here + later), staged
+                if asks:
+                    out = advance(target, here)
                 found = sum_pairs(
                     operation,
                     advance(tiles, i * size),
@@ -263,7 +268,7 @@ def _of_classes(operation: Operation, classes: int) -> Any:
                     scope,
                     frame,
                     back,
-                    (advance(source, coming), strip),
+                    (coming, out, strip),
                 )
                 keep(sums, i, found)
             for i in range(count):

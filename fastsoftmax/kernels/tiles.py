@@ -20,6 +20,7 @@ from fastsoftmax.kernels.memory import (
     line_count,
     load_like,
     prefetch,
+    prefetch_to_write,
     store,
     workspace_bytes,
 )
@@ -187,23 +188,28 @@ def sum_pairs(
     took 28.7 µs on one thread with AVX2 and takes 25.1.  What is left of a row is written before
     others are read: it would wait in memory else.
 
-    Two rows after the last one are read.
+    Two rows after the last one are read.  `ahead` is where elements will be read and results
+    written, and how far to go for each row: both are asked for meanwhile.
     """
     numbers, heat = scope
+    x_ahead, out, step = ahead
     sums = begin(operation, top)
     first = prepare(operation, load_like(tile, 0, top), top, numbers, frame, heat)
     second = prepare(operation, load_like(tile, pitch, top), top, numbers, frame, heat)
     for j in range(0, length - 1, 2):
         here, there = j * pitch, (j + 1) * pitch
-        fetch(ahead[0], j * ahead[1], top)
-        fetch(ahead[0], (j + 1) * ahead[1], top)
+        fetch(x_ahead, j * step, top)
+        fetch(x_ahead, (j + 1) * step, top)
+        fetch_to_write(out, j * step, top)
+        fetch_to_write(out, (j + 1) * step, top)
         sums = _add_row(operation, tile, here, sums, first, numbers, back)
         sums = _add_row(operation, tile, there, sums, second, numbers, back)
         x, y = load_like(tile, here + 2 * pitch, top), load_like(tile, there + 2 * pitch, top)
         first = prepare(operation, x, top, numbers, frame, heat)
         second = prepare(operation, y, top, numbers, frame, heat)
     if length & 1:
-        fetch(ahead[0], (length - 1) * ahead[1], top)
+        fetch(x_ahead, (length - 1) * step, top)
+        fetch_to_write(out, (length - 1) * step, top)
         sums = _add_row(operation, tile, (length - 1) * pitch, sums, first, numbers, back)
     return sums
 
@@ -213,6 +219,13 @@ def fetch(x: Value, j: Value, like: Value) -> None:
     """Ask for the cache lines of the elements from `j` on, as many as `like` has."""
     for i in range(0, like.count, line_count(x)):
         prefetch(x, j + i)
+
+
+@formula
+def fetch_to_write(out: Value, j: Value, like: Value) -> None:
+    """The same for elements that are to be written."""
+    for i in range(0, like.count, line_count(out)):
+        prefetch_to_write(out, j + i)
 
 
 def flat_totals(found: Any) -> tuple[Value, ...]:
