@@ -24,7 +24,13 @@ from fastsoftmax.kernels.elements import (
     put_past_caches,
 )
 from fastsoftmax.kernels.exponential import reduce_argument, rounded, term
-from fastsoftmax.kernels.groups import fetch_group, fetch_groups, gathered, raised
+from fastsoftmax.kernels.groups import (
+    fetch_group,
+    fetch_groups,
+    fetch_results,
+    gathered,
+    raised,
+)
 from fastsoftmax.kernels.memory import (
     LINE_BYTES,
     advance,
@@ -156,6 +162,8 @@ def _step(blocks: Any, shift: Value, streaming: bool, numbers: Any, j: Value, st
     sums = add(sums, parts)
     if streaming:
         fetch_group(below, j, group)
+    else:
+        fetch_results(out, shift + j, group)
     top = maximum(gathered(fetch(below, j, group)), top)
     found = divided(above, shift + j, group, quotient)
     (put_past_caches if streaming else put)(out, shift + j, found)
