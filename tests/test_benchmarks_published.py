@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+# That of the machine whose figures README shows, and those of others.
+PUBLISHED = sorted(results.PUBLISHED.parent.parent.glob("benchmarks*/results.json"))
+
+
 @pytest.fixture(scope="module")
 def data() -> dict[str, Any]:
     return results.read(results.PUBLISHED)
@@ -34,13 +38,21 @@ def test_documents_embed_it(data: dict[str, Any], path: Path) -> None:
         assert text == blocks[name], "run `python -m benchmarks report`"
 
 
-def test_the_report_is_made_of_it(data: dict[str, Any]) -> None:
-    text = (results.PUBLISHED.parent / report.REPORT).read_text(encoding="utf-8")
-    assert text == report.markdown(data)
+def test_there_is_more_than_one_machine() -> None:
+    assert results.PUBLISHED in PUBLISHED
+    machines = [results.read(path)["machine"] for path in PUBLISHED]
+    assert all(machines.count(each) == 1 for each in machines)
 
 
-def test_charts_are_made_of_it(data: dict[str, Any]) -> None:
-    folder = results.PUBLISHED.parent / report.CHARTS
+@pytest.mark.parametrize("published", PUBLISHED, ids=lambda path: path.parent.name)
+def test_the_report_is_made_of_it(published: Path) -> None:
+    text = (published.parent / report.REPORT).read_text(encoding="utf-8")
+    assert text == report.markdown(results.read(published))
+
+
+@pytest.mark.parametrize("published", PUBLISHED, ids=lambda path: path.parent.name)
+def test_charts_are_made_of_it(published: Path) -> None:
+    data, folder = results.read(published), published.parent / report.CHARTS
     for chart in charts.charts(data):
         for theme in ("light", "dark"):
             text = (folder / f"{chart.name}-{theme}.svg").read_text(encoding="utf-8")
