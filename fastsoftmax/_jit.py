@@ -120,13 +120,13 @@ class Kernel:
         The serial one is ``run(*arrays, geometry, scratch, first, last)``, the parallel one
         ``run(workers, counters, tasks, grain, scratch, room, serial, arguments)`` with the
         `address` of the serial one.  Each of `workers` has a share of `tasks`, of neighbours, and
-        takes `grain` of them at a time: by a counter, `COUNTER_STEP` numbers from the next
-        one, whose first value is nothing.  Then it does the same to the shares of
+        takes `grain` of them at a time, by a counter that is 0 at first, `COUNTER_STEP` numbers
+        from the next one.  Then it does the same to the shares of
         others, so that a thread that the system holds back holds up nobody else.  It has
         `room` bytes of `scratch` for itself.
 
         Called again, a thread finds in its caches what it had there: with one counter for all,
-        (1000, 1000) float32 takes 178 us on two cores instead of 155.
+        (1000, 1000) float32 took 180 us on two cores, so 174.
         """
         return self._entries.get((dtype.char, parallel))
 
