@@ -268,6 +268,8 @@ def _narrow(operation: Operation, bare: bool) -> Any:
         one_by_one = options & SUMMARY_WANTED != 0 or uses_temperature(operation)
         x_plain = is_plain(bases[SOURCE], dims, options, SOURCE)
         packed = x_plain and strides_of(axes, SOURCE)[rank] == length and not one_by_one
+        if inputs_of(operation) == 2:  # lanes are in one order in both
+            packed = packed and strides_of(axes, SECOND)[rank] == length
         side_by_side = strides_of(axes, TARGET)[rank] == length
         side_by_side = side_by_side and is_row(dims, TARGET) and options & MASKED == 0
         size, most = (length + 1) * strip, min(_GROUPS, _TILE_ROWS // (length + 1))
