@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 COMMANDS = {
     "race": "race",
     "accuracy": "accuracy",
+    "calls": "calls",
     "startup": "startup",
     "memory": "memory",
     "scaling": "scaling",

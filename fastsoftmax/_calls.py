@@ -11,7 +11,8 @@ from numpy import ma  # which NumPy leaves for its first use, in the middle of a
 from fastsoftmax import _arguments, _compute, _plain, _summaries
 from fastsoftmax._compute import Call
 from fastsoftmax._dtypes import kernel_dtype, result_dtype
-from fastsoftmax._shortcuts import remember
+from fastsoftmax._quiet import quiet
+from fastsoftmax._shortcuts import LSE, LSE_KEEPING_DIMS, SOFTMAX_AND_LSE, remember
 from fastsoftmax._ways import both, then_copied
 from fastsoftmax.kernels import operations as ops
 
@@ -26,10 +27,17 @@ FORWARD = {
 }
 """The functions of logits: their operation, and whether the input counts negative."""
 _GRADIENTS = {"softmax_backward": ops.BACKWARD, "log_softmax_backward": ops.LOG_BACKWARD}
+_KEEPS_DIMS = {LSE: False, LSE_KEEPING_DIMS: True}
 
 
-def elementwise(key: Any, name: str, arguments: tuple[Any, ...]) -> Array:
-    """A function whose results have the shape of its input; its way is kept by `key`."""
+def called(key: Any, name: str, arguments: tuple[Any, ...], second: Any = None) -> Any:
+    """The result of the function that has this name in `_shortcuts`; its way is kept by `key`."""
+    if name in _GRADIENTS:
+        return _backward(key, name, arguments, second)
+    if name == SOFTMAX_AND_LSE:
+        return _softmax_and_lse(key, arguments)
+    if name in _KEEPS_DIMS:
+        return _logsumexp(key, arguments, keep=_KEEPS_DIMS[name])
     call, mask = forward(name, *arguments)
     return _computed(key, call, mask)
 
@@ -41,7 +49,7 @@ def _computed(key: Any, call: Call, mask: Array | None) -> Array:
     return _masked(result, mask)
 
 
-def softmax_and_lse(key: Any, arguments: tuple[Any, ...]) -> tuple[Array, Array]:
+def _softmax_and_lse(key: Any, arguments: tuple[Any, ...]) -> tuple[Array, Array]:
     """Softmax and, of the logits as they are, log-sum-exp."""
     call, mask = forward("softmax", *arguments)
     # First of all, as `out` may be the input.
@@ -50,30 +58,18 @@ def softmax_and_lse(key: Any, arguments: tuple[Any, ...]) -> tuple[Array, Array]
     lse = _log_sum_exp(raw).reshape(shape)
     result = _compute.elementwise(call)
     if key is not None:
-        way = _summaries.summary_shortcut(raw, shape)
-        if way is not None:
-            remember(key, both(_compute.shortcut(call, result), way))
+        ways = _compute.shortcut(call, result), _summaries.summary_shortcut(raw, shape)
+        remember(key, both(*ways))
     lse = lse if shape else lse[()]
     return _masked(result, mask), (
         lse if mask is None else _masked(lse, np.all(mask, axis=call.dims))
     )
 
 
-def logsumexp(
-    key: Any,
-    input: Any,
-    dim: Any,
-    dtype: Any,
-    axis: Any,
-    keepdim: Any,
-    keepdims: Any,
-    out: Any,
-    where: Any,
-    workers: Any,
-) -> Array:
+def _logsumexp(key: Any, arguments: tuple[Any, ...], *, keep: bool) -> Array:
     """log(sum(exp(input)))."""
-    keep = _arguments.keepdim_of(keepdim, keepdims)
-    call, mask = forward("logsumexp", input, dim, dtype, axis, None, where, 1.0, workers)
+    input, dim, dtype, axis, out, where, temperature, workers = arguments
+    call, mask = forward("logsumexp", input, dim, dtype, axis, None, where, temperature, workers)
     shape = call.kept if keep else call.outer
     if out is not None:
         _arguments.check_out(out, shape, call.dtype)
@@ -82,15 +78,14 @@ def logsumexp(
         way = _summaries.summary_shortcut(call, shape)
         remember(key, way if out is None else then_copied(way))
     if out is not None:
-        with np.errstate(all="ignore"):
-            np.copyto(out, result, casting="same_kind")
+        quiet(np.copyto, out, result, casting="same_kind")
         result = out
     if mask is None:
         return result if shape else result[()] if out is None else result
     return _masked(result, np.all(mask, axis=call.dims, keepdims=keep))
 
 
-def backward(key: Any, name: str, arguments: tuple[Any, ...], grad_output: Any) -> Array:
+def _backward(key: Any, name: str, arguments: tuple[Any, ...], grad_output: Any) -> Array:
     """The gradient with respect to the logits."""
     output, dim, _, axis, out, where, temperature, workers = arguments
     grad = _arguments.array_of("grad_output", grad_output)

@@ -15,6 +15,7 @@ from fastsoftmax._dtypes import FLOAT32, FLOAT64, kernel_dtype
 from fastsoftmax._layout import plan_for
 from fastsoftmax._memory import empty_like
 from fastsoftmax._plans import NOTHING, Plan, Task, passes_caches
+from fastsoftmax._quiet import quiet
 from fastsoftmax.kernels import operations as ops
 
 if TYPE_CHECKING:
@@ -79,7 +80,9 @@ def elementwise(call: Call) -> Array:
     if work is None:
         return _deliver(_plain.elementwise(call), call.out)
     if call.operation is ops.SOFTMAX and call.length == 1:
-        return _deliver(_plain.singles(call), call.out)
+        (array,) = call.inputs
+        cast, result = quiet(array.astype, call.dtype, copy=False), empty_like(array, call.dtype)
+        return _deliver(_plain.singles(cast, result, call.where), call.out)
     quotient = _temperature.divided_afterwards(call)
     call = _temperature.with_usual(call)
     stored = stored_of(call, work)
@@ -92,13 +95,11 @@ def elementwise(call: Call) -> Array:
     task = Task(operation_of(call), options_of(call) | ops.RESULTS, call.dims)
     plan_for(operands, task).run(operands, call.workers)
     if quotient is not None:
-        with np.errstate(all="ignore"):
-            np.divide(target, quotient, out=target)
+        quiet(np.divide, target, quotient, out=target)
     if target is call.out:
         return target
     if target.dtype != call.dtype:
-        with np.errstate(all="ignore"):
-            target = target.astype(call.dtype)
+        target = quiet(target.astype, call.dtype)
     return _deliver(target, call.out)
 
 
@@ -133,18 +134,20 @@ def storage(dtype: np.dtype[Any]) -> np.dtype[Any]:
     return stored_as(dtype) if _converts(dtype) else work
 
 
-def shortcut(call: Call, result: Array) -> Way:
+def shortcut(call: Call, result: Array) -> Way | None:
     """The way of calls like this one, which gave this result."""
     if result.dtype != call.dtype:
-        fresh = np.empty_like(call.inputs[0], call.dtype, subok=False)
+        fresh = empty_like(call.inputs[0], call.dtype)
         way = _ways.then_copied(_shortest(call._replace(out=None), fresh))
     else:
         way = _shortest(call, result)
     return way or _without_checks(call)
 
 
-def _without_checks(call: Call) -> Way:
+def _without_checks(call: Call) -> Way | None:
     """The long way, but for the checks of arguments."""
+    if _has_temperatures(call):
+        return None
     call = call._replace(inputs=(), out=None, where=None)  # whose memory is not to be held
 
     def way(
@@ -152,6 +155,7 @@ def _without_checks(call: Call) -> Way:
         out: Array | None = None,
         where: Array | None = None,
         second: Array | None = None,
+        _temperature: Array | None = None,
     ) -> Array:
         inputs = (array,) if second is None else (array, second)
         return elementwise(call._replace(inputs=inputs, out=out, where=where))
@@ -165,9 +169,7 @@ def _shortest(call: Call, result: Array) -> Way | None:
     Or as they stand once the input is cast.
     """
     array = call.inputs[0]
-    if array.size == 0 or not call.shape or not whole_elements(result):
-        return None
-    if call.operation is ops.SOFTMAX and call.length == 1:
+    if array.size == 0 or not whole_elements(result):
         return None
     if call.out is not None and result is not call.out:
         return None
@@ -176,30 +178,53 @@ def _shortest(call: Call, result: Array) -> Way | None:
         return None
     if call.temperature is not None and not _temperature.is_usual(call.temperature, FLOAT64):
         return None  # its logits are scaled in each call
-    if array.dtype != call.dtype and _casts_alike(call, result):
-        way = _way_of(call._replace(inputs=(result,)), result)
-        return None if way is None else _ways.after_cast(way, array.dtype, call.dtype)
-    if not all(stands_as_computed(call, each) for each in call.inputs):
+    if all(stands_as_computed(call, each) for each in call.inputs):
+        way = _way_of(call, result)
+    else:
+        way = _after_casts(call, result)
+    if way is None or not _has_temperatures(call):
+        return way
+    # First of all, as nothing may be written if they are refused.
+    return _ways.with_temperatures(way, *_temperature.USUAL[work])
+
+
+def _after_casts(call: Call, result: Array) -> Way | None:
+    """The way of calls with inputs that are cast; one alone is cast to where its results go."""
+    in_place = len(call.inputs) == 1
+    inputs = []
+    for each in call.inputs:
+        if each.dtype == call.dtype:
+            if not stands_as_computed(call, each):
+                return None
+            inputs.append(each)
+        elif in_place:
+            inputs.append(result)
+        elif _is_wide(each):
+            return None
+        else:
+            inputs.append(empty_like(each, call.dtype))
+    way = _way_of(call._replace(inputs=tuple(inputs)), result)
+    if way is None:
         return None
-    if call.out is None and np.empty_like(array).strides != result.strides:
-        return None
-    return _way_of(call, result)
+    return _ways.after_casts(way, call.inputs, call.dtype, in_place=in_place)
 
 
 def _way_of(call: Call, result: Array) -> Way | None:
+    """The way of calls whose inputs are cast and whose temperatures are checked."""
+    if call.operation is ops.SOFTMAX and call.length == 1:
+        return _ways.of_singles(_plain.singles, call.inputs[0], call.dtype)
     operands = operands_of(call, call.dtype, result)
     plan = plan_for(operands, Task(operation_of(call), options_of(call) | ops.RESULTS, call.dims))
-    if plan.corner is not None and call.where is not None and call.where.shape != call.shape:
+    others = call.where, call.temperature if _has_temperatures(call) else None
+    shapes = {each.shape for each in others if each is not None}
+    if plan.corner is not None and shapes - {call.shape}:
         return None
     return _ways.of_results(plan, operands, call.dtype, call.workers, call.dims)
 
 
-def _casts_alike(call: Call, result: Array) -> bool:
-    """Whether the input of calls like this is cast by NumPy alone, to memory like `result`."""
-    array = call.inputs[0]
-    if len(call.inputs) > 1:
-        return False
-    return call.out is not None or np.empty_like(array, call.dtype).strides == result.strides
+def _has_temperatures(call: Call) -> bool:
+    """Whether calls like this come with temperatures, and not with one that is known."""
+    return call.temperature is not None and call.temperature.size > 1
 
 
 def stands_as_computed(call: Call, array: Array) -> bool:
@@ -291,8 +316,7 @@ def _needs_temporary(call: Call, out: Array, stored: np.dtype[Any]) -> bool:
 def _deliver(result: Array, out: Array | None) -> Array:
     if out is None:
         return result
-    with np.errstate(all="ignore"):
-        np.copyto(out, result, casting="same_kind")
+    quiet(np.copyto, out, result, casting="same_kind")
     return out
 
 
@@ -311,8 +335,7 @@ def whole_elements(array: Array) -> bool:
 def _cast(call: Call, array: Array, target: Array) -> None:
     """Write `array`, cast to the dtype of the call first, to `target`."""
     with np.errstate(all="ignore"):
-        wide = array.dtype.kind in "iu" and array.itemsize == 8
-        if wide and target.dtype == FLOAT64 and call.operation is not ops.BACKWARD:
+        if _is_wide(array) and target.dtype == FLOAT64 and call.operation is not ops.BACKWARD:
             _cast_wide_integers(call, array, target)
         elif call.dtype not in {target.dtype, array.dtype}:
             np.copyto(target, array.astype(call.dtype), casting="unsafe")
@@ -320,10 +343,15 @@ def _cast(call: Call, array: Array, target: Array) -> None:
             np.copyto(target, array, casting="unsafe")
 
 
+def _is_wide(array: Array) -> bool:
+    """Whether elements are integers that float64 may have to round."""
+    return array.dtype.kind in "iu" and array.itemsize == 8
+
+
 def with_exact_differences(call: Call) -> Call:
     """The same call with 64-bit integers as `_cast_wide_integers` has them."""
     array = call.inputs[0]
-    if array.dtype.kind not in "iu" or array.itemsize < 8 or array.size == 0:
+    if not _is_wide(array) or array.size == 0:
         return call
     target = np.empty_like(array, FLOAT64, subok=False)
     _cast_wide_integers(call, array, target)

@@ -11,6 +11,7 @@ from numpy import ma
 from fastsoftmax import _arguments, _calls, _compute, _plain, _summaries
 from fastsoftmax._arguments import MISSING
 from fastsoftmax._dtypes import kernel_dtype
+from fastsoftmax._quiet import quiet
 from fastsoftmax._shortcuts import remember
 
 if TYPE_CHECKING:
@@ -44,7 +45,9 @@ def cross_entropy(
         raise ValueError(f"reduction={reduction!r}; it must be 'mean', 'sum' or 'none'")
     smoothing = _smoothing_of(label_smoothing)
     ignored = _ignored_of(ignore_index)
-    call = _compute.with_exact_differences(call)
+    exact = _compute.with_exact_differences(call)
+    if exact is not call:  # other calls have other differences
+        call, key = exact, None
     if call.where is not None:  # of a masked array: such classes have no probability
         hidden = np.where(call.where, call.inputs[0].astype(call.dtype), call.dtype.type(-np.inf))
         call = call._replace(inputs=(hidden,), where=None)
@@ -65,8 +68,7 @@ def cross_entropy(
         count = float(np.count_nonzero(shown))
     else:
         count = float(np.where(shown, weights[classes], 0.0).sum())
-    as_given = targets.dtype == classes.dtype and not 0 <= ignored < call.length
-    if key is not None and as_given and classes.size:
+    if key is not None and not 0 <= ignored < call.length and classes.size:
         dtype, shape = call.dtype, classes.shape
 
         def finish(losses: Array) -> Any:
@@ -93,12 +95,11 @@ def _ignored_of(given: Any) -> int:
         raise TypeError(f"ignore_index={given!r}; it must be an int") from None
 
 
-@np.errstate(all="ignore")
 def _reduced(losses: Array, count: float, reduction: str, dtype: np.dtype[Any]) -> Any:
     if reduction == "none":
-        return losses.astype(dtype)
-    total = np.add.reduce(losses, None)
-    return dtype.type(total if reduction == "sum" else np.divide(total, count))
+        return quiet(losses.astype, dtype)
+    total = quiet(np.add.reduce, losses, None)
+    return quiet(dtype.type, total if reduction == "sum" else quiet(np.divide, total, count))
 
 
 def _weights_of(given: Any, classes: int) -> Array | None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fastsoftmax._arguments import MISSING, Missing
-from fastsoftmax._compiling import compiling
-from fastsoftmax._shortcuts import known
+from fastsoftmax._calling import called
 
 if TYPE_CHECKING:
     import numpy as np
@@ -67,8 +66,19 @@ def softmax_backward(
     >>> softmax_backward([1.0, 0.0, 0.0], y, dim=0)
     array([ 0.0819, -0.022 , -0.0599])
     """
-    arguments = output, dim, None, axis, out, where, temperature, workers
-    return _backward("softmax_backward", arguments, grad_output)
+    result: np.ndarray[Any, Any] = called(
+        "softmax_backward",
+        output,
+        dim,
+        None,
+        axis,
+        out,
+        where,
+        temperature,
+        workers,
+        grad_output,
+    )
+    return result
 
 
 def log_softmax_backward(
@@ -122,18 +132,16 @@ def log_softmax_backward(
     >>> log_softmax_backward([1.0, 0.0, 0.0], y, dim=0)
     array([ 0.91  , -0.2447, -0.6652])
     """
-    arguments = output, dim, None, axis, out, where, temperature, workers
-    return _backward("log_softmax_backward", arguments, grad_output)
-
-
-def _backward(
-    name: str, arguments: tuple[Any, ...], grad_output: ArrayLike
-) -> np.ndarray[Any, Any]:
-    key, found = known(name, arguments, grad_output)
-    if found is not None:
-        result: np.ndarray[Any, Any] = found
-        return result
-    with compiling():
-        from fastsoftmax import _calls
-
-    return _calls.backward(key, name, arguments, grad_output)
+    result: np.ndarray[Any, Any] = called(
+        "log_softmax_backward",
+        output,
+        dim,
+        None,
+        axis,
+        out,
+        where,
+        temperature,
+        workers,
+        grad_output,
+    )
+    return result

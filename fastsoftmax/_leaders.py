@@ -8,16 +8,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastsoftmax import _calls, _compute, _plain, _summaries
-from fastsoftmax._dtypes import kernel_dtype
+from fastsoftmax._dtypes import FLOAT64, kernel_dtype
+from fastsoftmax._quiet import quiet
+from fastsoftmax._shortcuts import remember
 from fastsoftmax.kernels import operations as ops
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from fastsoftmax._compute import Call
 
 Array = np.ndarray[Any, Any]
 
 
 def top_k(
+    key: Any,
     input: Any,
     k: Any,
     dim: Any,
@@ -27,7 +32,7 @@ def top_k(
     temperature: Any,
     workers: Any,
 ) -> tuple[Array, Array]:
-    """The k largest probabilities of each slice and their indices."""
+    """The k largest probabilities of each slice and their indices; the way is kept by `key`."""
     call, _ = _calls.forward(
         "log_softmax", input, dim, dtype, axis, None, where, temperature, workers
     )
@@ -42,25 +47,60 @@ def top_k(
         return np.empty(shape, call.dtype), np.empty(shape, np.int64)
     if kernel_dtype(call.dtype) is None:
         return _sorted(call, count, along)
-    call = _compute.with_exact_differences(call)
-    values, indices = _summaries.leaders(call, count)
-    found = _summaries.summary(call)
-    with np.errstate(all="ignore"):
-        # exp() multiplies the rounding errors of its argument, so that is in higher precision.
-        distance = values.astype(np.longdouble) - found[1]
-        if call.temperature is not None:
-            distance = distance / call.temperature
-        whole = found[3].astype(np.longdouble) + 1
-        result = (np.exp(distance) / whole).astype(call.dtype)
-    # A slice with an infinite maximum or with NaN; and elements that are hidden.
-    result[values == -np.inf] = 0
-    bad = np.broadcast_to(~np.isfinite(found[0]), values.shape)
+    exact = _compute.with_exact_differences(call)
+    if exact is not call:  # other calls have other differences
+        call, key = exact, None
+    values, places = _summaries.leaders(call, count)
+    finish = _finisher(call, count, along)
+    if key is not None:
+        remember(key, _summaries.leaders_shortcut(call, count, finish))
+    found = _summaries.summary(call).reshape(-1, len(values))
+    empty = None
     if call.where is not None:
-        empty = ~np.broadcast_to(call.where, call.shape).any(axis=along, keepdims=True)
-        bad = bad & ~empty
-    result[bad] = np.nan
-    order = np.arange(count).reshape([-1 if i == along else 1 for i in range(len(call.shape))])
-    return result, np.where(bad, order, indices)
+        empty = ~np.broadcast_to(call.where, call.shape).any(axis=along).reshape(-1)
+    return finish(found, values, places, empty)
+
+
+def _finisher(call: Call, count: int, along: int) -> Callable[..., tuple[Array, Array]]:
+    """What makes probabilities and indices of the summary and the leaders of such calls."""
+    outer, dtype = (*call.outer, count), call.dtype
+    # exp() multiplies the rounding errors of its argument, so that is in higher precision.
+    wide = np.dtype(np.longdouble if dtype == FLOAT64 else np.float64)
+    temperature = call.temperature
+    if temperature is not None and temperature.size > 1:
+        spread = np.broadcast_to(temperature, call.shape)
+        temperature = np.take(spread, 0, along).reshape(-1, 1)
+
+    def finish(
+        found: Array, values: Array, places: Array, empty: Array | None = None
+    ) -> tuple[Array, Array]:
+        result = quiet(_probabilities, found, values, temperature, wide).astype(dtype)
+        bad = ~np.isfinite(found[0])  # an infinite maximum or NaN
+        if bad.any():
+            if empty is not None:
+                bad &= ~empty
+            result[bad] = np.nan
+            places[bad] = np.arange(count)
+        result, places = result.reshape(outer), places.reshape(outer)
+        if along == len(outer) - 1:
+            return result, places
+        return np.moveaxis(result, -1, along), np.moveaxis(places, -1, along)
+
+    return finish
+
+
+def _probabilities(
+    found: Array, values: Array, temperature: Array | None, wide: np.dtype[Any]
+) -> Array:
+    """exp((x - max) / T) / sum, the sum being 1 and the last part of the summary."""
+    _, top, _, rest = found[:, :, np.newaxis]
+    distance = values.astype(wide, copy=False) - top
+    if temperature is not None:
+        distance /= temperature
+    result: Array = np.exp(distance, out=distance)
+    result /= rest.astype(wide, copy=False) + 1
+    np.copyto(result, 0, where=values == -np.inf)  # also where it is the maximum
+    return result
 
 
 def _count_of(given: Any, length: int) -> int:

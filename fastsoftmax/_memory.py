@@ -19,9 +19,12 @@ import mmap
 import os
 import weakref
 from collections import deque
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 SPARE_VARIABLE = "FASTSOFTMAX_SPARE_BYTES"
 
@@ -80,6 +83,28 @@ def empty_like(
     result: np.ndarray[Any, Any]
     result = flat.reshape(array.shape, order="C" if flags.c_contiguous else "F")
     return result
+
+
+def maker_like(
+    array: np.ndarray[Any, Any], dtype: np.dtype[Any], dims: tuple[int, ...] = ()
+) -> Callable[[np.ndarray[Any, Any]], np.ndarray[Any, Any]]:
+    """A function that does what `empty_like` does, for arrays that lie like this one."""
+
+    def as_ever(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        return empty_like(array, dtype, dims)
+
+    if array.size * dtype.itemsize >= LARGE_BYTES:
+        return as_ever
+    example, empty = as_ever(array), numpy_empty
+    # NumPy takes 110 ns by shape and dtype, 180 by an example, twice that with all its options.
+    shape = example.shape
+    if empty(shape, dtype).strides == example.strides:
+        return lambda _: empty(shape, dtype)
+    order = sorted(range(len(shape)), key=lambda dim: -example.strides[dim])
+    sizes, back = tuple(shape[dim] for dim in order), tuple(np.argsort(order).tolist())
+    if empty(sizes, dtype).transpose(back).strides == example.strides:
+        return lambda _: empty(sizes, dtype).transpose(back)
+    return as_ever
 
 
 class _Piece:

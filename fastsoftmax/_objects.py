@@ -83,6 +83,16 @@ def address(_context, words):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
+def at(_context, _address):  # type: ignore[no-untyped-def]
+    """The words at an address."""
+
+    def codegen(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> Any:
+        return builder.inttoptr(args[0], context.get_value_type(sig.return_type))
+
+    return WORDS(WORD), codegen
+
+
+@intrinsic
 def follow(_context, words, _field):  # type: ignore[no-untyped-def]
     """The words whose address is in a field."""
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastsoftmax._quiet import quiet
 from fastsoftmax.kernels import operations as ops
 
 if TYPE_CHECKING:
@@ -14,14 +15,15 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, Any]
 
 
-def singles(call: Call) -> Array:
-    """Softmax of slices of one element: 1, NaN where the element is not finite."""
-    with np.errstate(all="ignore"):
-        array = call.inputs[0].astype(call.dtype)
-        result = (array - array) + call.dtype.type(1)
-        if call.where is not None:
-            result = np.where(call.where, result, result.dtype.type(0))
-    return np.asarray(result, call.dtype)
+def singles(array: Array, result: Array, where: Array | None) -> Array:
+    """Softmax of slices of one element, in `result`: 1, NaN where the element is not finite."""
+    hidden = None if where is None else ~where  # before results are written, perhaps over it
+    number = result.dtype.type  # what NumPy does not know is not added to Python's numbers
+    quiet(np.subtract, array, array, result)
+    np.add(result, number(1), result)
+    if hidden is not None:
+        np.copyto(result, number(0), where=hidden)
+    return result
 
 
 def elementwise(call: Call) -> Array:

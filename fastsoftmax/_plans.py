@@ -159,7 +159,7 @@ class Plan:
 
     def launch(self, operands: tuple[Array, ...], workers: int | None) -> None:
         """Compute with operands that are `flat`."""
-        raise AssertionError("a plan is a OnePass, a Split or a Leading")
+        raise AssertionError("a plan is a OnePass, a Split or a Placed")
 
     def is_serial(self, workers: int | None) -> bool:
         """Whether calls like this never take threads."""
@@ -235,11 +235,22 @@ class OnePass(Plan):
         )
 
 
-class Leading(Plan):
-    """A plan for the k largest of each slice."""
+class Placed(Plan):
+    """A plan for a kernel that knows of places in each slice, besides the other operands."""
 
-    def __init__(self, geometry: Geometry, dtype: np.dtype[Any], task: Task, count: int) -> None:
-        super().__init__("along", geometry, dtype, task, 0)
+    def __init__(
+        self,
+        kernel: Kernel,
+        geometry: Geometry,
+        dtype: np.dtype[Any],
+        task: Task,
+        plane: int = 0,
+        count: int = 0,
+    ) -> None:
+        super().__init__("along", geometry, dtype, task, plane)
+        self.is_bare = False
+        self.kernel = kernel
+        self.kernels = (kernel,)
         self.width = count
         self.tasks = geometry.slices
         self.table = self._table(geometry)
@@ -247,25 +258,22 @@ class Leading(Plan):
     def launch(self, operands: tuple[Array, ...], workers: int | None) -> None:
         """See `Plan.launch`."""
         arguments = *operands, self.table
-        _launch.run(leaders_kernel, self.dtype, arguments, self.tasks, self.cost, workers)
+        _launch.run(self.kernel, self.dtype, arguments, self.tasks, self.cost, workers)
 
 
-class Picking(Plan):
+class Leading(Placed):
+    """A plan for the k largest of each slice."""
+
+    def __init__(self, geometry: Geometry, dtype: np.dtype[Any], task: Task, count: int) -> None:
+        super().__init__(leaders_kernel, geometry, dtype, task, count=count)
+
+
+class Picking(Placed):
     """A plan for the losses at one element of each slice, once there are summaries."""
 
     def __init__(self, geometry: Geometry, dtype: np.dtype[Any], task: Task, plane: int) -> None:
-        super().__init__("along", geometry, dtype, task, plane)
-        self.is_bare = False
-        self.kernel = losses_kernel
-        self.kernels = (losses_kernel,)
-        self.tasks = geometry.slices
+        super().__init__(losses_kernel, geometry, dtype, task, plane)
         self.cost = PICK_COST * self.tasks
-        self.table = self._table(geometry)
-
-    def launch(self, operands: tuple[Array, ...], workers: int | None) -> None:
-        """See `Plan.launch`."""
-        arguments = *operands, self.table
-        _launch.run(self.kernel, self.dtype, arguments, self.tasks, self.cost, workers)
 
 
 class Split(Plan):

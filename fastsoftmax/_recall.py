@@ -37,6 +37,7 @@ from fastsoftmax._objects import (
     WRITEABLE,
     address,
     are_as_expected,
+    at,
     beyond,
     call_kernel,
     call_object,
@@ -57,20 +58,28 @@ _MOST_DIRECT, _MOST_RECORDED = 5_000, 100_000
 _MOST_RECORDS = 16
 _MOST_DIMS = 4
 
-# The fields of a record.
+# The arrays of a call, in the order of a way's arguments.
+_ARRAYS = 5
+_INPUT, _OUT, _WHERE, _SECOND, _TEMPERATURE = range(_ARRAYS)
+# What a record tells of one of them.
 _RANK = 0
-"""Dims of the arrays and 1; 0: nothing is recorded here."""
+"""Its dims and 1; 0: there is none."""
 _DTYPE = 1
-_OBJECTS = 2
-"""All arguments but the arrays."""
-_COUNT = 8
-_SHAPE = _OBJECTS + _COUNT
+_SHAPE = 2
 _STRIDES = _SHAPE + _MOST_DIMS
-_HAS_OUT = _STRIDES + _MOST_DIMS
-_OUT_STRIDES = _HAS_OUT + 1
-_SPAN = _OUT_STRIDES + _MOST_DIMS
-"""Bytes before the first element of the input and from there on; two for `out` follow."""
-_CODE = _SPAN + 4
+_SPAN = _STRIDES + _MOST_DIMS
+"""Bytes before its first element, and from there on."""
+_MAY_BE_OUT = _SPAN + 2
+"""Whether `out` may begin where it does."""
+_STEP = _MAY_BE_OUT + 1
+# The fields of a record, which come after those of all arrays, the input's first.  If that has
+# no rank, nothing is recorded here.
+_OBJECTS = _ARRAYS * _STEP
+"""The arguments, first those that may be arrays."""
+_COUNT = _ARRAYS + 5
+_IGNORED = _OBJECTS + _COUNT
+"""All bits for each argument that is an array, as any of its kind will do; else none."""
+_CODE = _IGNORED + _COUNT
 """The machine code of a kernel; 0: the owner is a way, for Python to go."""
 _TABLE, _TASKS, _SCRATCH, _MAKE, _MAKE_WITH, _OWNER, _FIELDS = range(_CODE + 1, _CODE + 8)
 # The first record is none; it tells where two objects are.
@@ -115,67 +124,75 @@ def _are_equal(words, others, count):  # type: ignore[no-untyped-def]
 
 
 @device
-def _are_apart(record, source, target):  # type: ignore[no-untyped-def]
-    a, b = source[DATA], target[DATA]
-    is_before = b + record[_SPAN + 3] <= a - record[_SPAN]
-    is_after = a + record[_SPAN + 1] <= b - record[_SPAN + 2]
-    return is_before | is_after
-
-
-@device
-def _is_recorded(record, input, out, is_fresh, given):  # type: ignore[no-untyped-def]
-    """Whether a call is the recorded one."""
-    ndim = input[NDIM] & INT
-    if record[_RANK] != ndim + 1 or record[_DTYPE] != input[DTYPE]:
-        return False
-    different = 0
-    for i in range(_COUNT):
-        different |= record[_OBJECTS + i] ^ given[i]
-    if different != 0 or is_fresh == (record[_HAS_OUT] != 0):
-        return False
-    shape = follow(input, SHAPE)
-    if not _are_equal(beyond(record, _SHAPE), shape, ndim):
-        return False
-    if not _are_equal(beyond(record, _STRIDES), follow(input, STRIDES), ndim):
-        return False
-    if is_fresh:
-        return True
+def _lies_alike(record, array, records):  # type: ignore[no-untyped-def]
+    """Whether an object is an array like the one that is recorded."""
+    ndim = record[_RANK] - 1
     return (
-        out[NDIM] & INT == ndim
-        and out[DTYPE] == input[DTYPE]
-        and out[FLAGS] & WRITEABLE != 0
-        and _are_equal(shape, follow(out, SHAPE), ndim)
-        and _are_equal(beyond(record, _OUT_STRIDES), follow(out, STRIDES), ndim)
-        and (address(out) == address(input) or _are_apart(record, input, out))
+        array[TYPE] == records[_ARRAY]
+        and array[NDIM] & INT == ndim
+        and array[DTYPE] == record[_DTYPE]
+        and _are_equal(beyond(record, _SHAPE), follow(array, SHAPE), ndim)
+        and _are_equal(beyond(record, _STRIDES), follow(array, STRIDES), ndim)
     )
 
 
-def _recall(records, name, input, dim, dtype, axis, out, where, temperature, workers, option):  # type: ignore[no-untyped-def]
+@device
+def _may_write(record, out, arrays):  # type: ignore[no-untyped-def]
+    """Whether results can go to `out` as they are made, like what is recorded otherwise."""
+    if out[FLAGS] & WRITEABLE == 0:
+        return False
+    mine, begin = beyond(record, _OUT * _STEP), out[DATA]
+    for number in range(_ARRAYS):
+        other = beyond(record, number * _STEP)
+        if number == _OUT or other[_RANK] == 0:
+            continue
+        place = at(arrays[number])[DATA]
+        is_before = begin + mine[_SPAN + 1] <= place - other[_SPAN]
+        is_after = place + other[_SPAN + 1] <= begin - mine[_SPAN]
+        if not (is_before | is_after | ((place == begin) & (other[_MAY_BE_OUT] != 0))):
+            return False
+    return True
+
+
+@device
+def _is_recorded(record, given, records):  # type: ignore[no-untyped-def]
+    """Whether a call is the recorded one."""
+    different = 0
+    for i in range(_COUNT):
+        different |= (record[_OBJECTS + i] ^ given[i]) & ~record[_IGNORED + i]
+    if record[_RANK] == 0 or different != 0:
+        return False
+    for number in range(_ARRAYS):
+        known = beyond(record, number * _STEP)
+        if known[_RANK] != 0 and not _lies_alike(known, at(given[number]), records):
+            return False
+    return record[_OUT * _STEP + _RANK] == 0 or _may_write(record, at(given[_OUT]), given)
+
+
+def _recall(records, name, input, dim, dtype, axis, out, where, temperature, workers, second):  # type: ignore[no-untyped-def]
     """The result of a recorded call, or its way; None for any other call."""
     nothing = follow(records, _NONE)
-    is_fresh = address(out) == address(nothing)
-    kind = records[_ARRAY]
-    if input[TYPE] != kind or not (is_fresh or out[TYPE] == kind):
-        return reference(nothing)
     given = (
+        address(input),
+        address(out),
+        address(where),
+        address(second),
+        address(temperature),
         address(name),
         address(dim),
         address(dtype),
         address(axis),
-        address(where),
-        address(temperature),
         address(workers),
-        address(option),
     )
     for number in range(1, 1 + _MOST_RECORDS):
         record = beyond(records, number * _FIELDS)
-        if not _is_recorded(record, input, out, is_fresh, given):
+        if not _is_recorded(record, given, records):
             continue
         if record[_CODE] == 0:
             return reference(follow(record, _OWNER))
         code, tasks = follow(record, _CODE), record[_TASKS]
         table, scratch = follow(record, _TABLE), follow(record, _SCRATCH)
-        if not is_fresh:
+        if address(out) != address(nothing):
             call_kernel(code, follow(input, DATA), follow(out, DATA), table, scratch, tasks)
             return reference(out)
         # While Python runs, another thread may record another call in this place.
@@ -199,17 +216,20 @@ def ready() -> None:
 # --- Recording ----------------------------------------------------------------------------
 
 
-def _record(key: Any, arguments: tuple[Any, ...], way: Way) -> None:
+def _record(key: Any, arguments: tuple[Any, ...], second: Any, way: Way) -> None:
     """Have calls like this one recognised, if that is worth it."""
     facts, name = getattr(way, "facts", None), key[0]
     input, dim, dtype, axis, out, where, temperature, workers = arguments
-    if facts is None or facts.cost > _MOST_RECORDED or where is not None:
+    if facts is None or facts.cost > _MOST_RECORDED:
         return
-    if input.__class__ is not np.ndarray or input.ndim > _MOST_DIMS:
+    is_array = temperature.__class__ is np.ndarray
+    if is_array and temperature.size == 1:  # the same object may come to be another number
         return
-    if temperature.__class__ is np.ndarray:  # the same object may come to be another number
-        return
-    if out is not None and out.dtype is not input.dtype:
+    arrays = input, out, where, second, temperature if is_array else None
+    if any(
+        each is not None and (each.__class__ is not np.ndarray or each.ndim > _MOST_DIMS)
+        for each in arrays
+    ):
         return
     direct = facts.direct
     if direct is not None and (facts.cost > _MOST_DIRECT or (out is None and not direct.shape)):
@@ -218,17 +238,15 @@ def _record(key: Any, arguments: tuple[Any, ...], way: Way) -> None:
     whole_key = key, axis is MISSING
     if any(owner is not None and owner[0] == whole_key for owner in _owners):
         return
-    given = name, dim, dtype, axis, where, temperature, workers, False
+    given = None if is_array else temperature, name, dim, dtype, axis, workers
     fields = np.zeros(_FIELDS, np.int64)
-    fields[_RANK], fields[_DTYPE] = input.ndim + 1, id(input.dtype)
-    fields[_OBJECTS:_SHAPE] = [id(each) for each in given]
-    fields[_SHAPE : _SHAPE + input.ndim] = input.shape
-    fields[_STRIDES : _STRIDES + input.ndim] = input.strides
-    fields[_SPAN : _SPAN + 2] = _span(input)
-    if out is not None:
-        fields[_HAS_OUT] = True
-        fields[_OUT_STRIDES : _OUT_STRIDES + input.ndim] = out.strides
-        fields[_SPAN + 2 : _SPAN + 4] = _span(out)
+    fields[_OBJECTS : _OBJECTS + _TEMPERATURE] = id(None)
+    fields[_OBJECTS + _TEMPERATURE : _OBJECTS + _COUNT] = [id(each) for each in given]
+    for number, each in enumerate(arrays):
+        if each is not None:
+            first = number * _STEP
+            fields[first : first + _STEP] = _described(each, out, number in {_INPUT, _SECOND})
+            fields[_IGNORED + number] = -1
     owner: Any = way
     if direct is not None:
         scratch, made_with = numpy_empty(direct.scratch, np.uint8), (direct.shape, direct.dtype)
@@ -240,14 +258,28 @@ def _record(key: Any, arguments: tuple[Any, ...], way: Way) -> None:
     fields[_OWNER] = id(owner)
     if not _open():
         return
+    dtypes = [None if each is None else each.dtype for each in arrays]
     with compiling():
         number = next(_places)
         # A call of another thread may come between any two statements.
         place = _records[number]
         place[_RANK] = 0
-        _owners[number] = whole_key, owner, given, input.dtype, numpy_empty
+        _owners[number] = whole_key, owner, given, dtypes, numpy_empty
         place[_RANK + 1 :] = fields[_RANK + 1 :]
         place[_RANK] = fields[_RANK]
+
+
+def _described(array: Array, out: Array | None, may_be_out: bool) -> Array:
+    """The fields of one of the arrays of a call."""
+    fields = np.zeros(_STEP, np.int64)
+    fields[_RANK], fields[_DTYPE] = array.ndim + 1, id(array.dtype)
+    fields[_SHAPE : _SHAPE + array.ndim] = array.shape
+    fields[_STRIDES : _STRIDES + array.ndim] = array.strides
+    fields[_SPAN : _SPAN + 2] = _span(array)
+    if out is not None and may_be_out:
+        alike = (out.shape, out.strides, out.dtype) == (array.shape, array.strides, array.dtype)
+        fields[_MAY_BE_OUT] = alike
+    return fields
 
 
 def _span(array: Array) -> tuple[int, int]:

@@ -15,9 +15,14 @@ import numpy as np
 
 from fastsoftmax._arguments import MISSING, same_memory
 
+# Names of functions in keys; others are those of the public functions.
+SOFTMAX_AND_LSE = "softmax and lse"
+LSE, LSE_KEEPING_DIMS = "logsumexp", "logsumexp, keeping dims"
+
 Way = Callable[..., Any]
-"""``way(input, out=None, where=None, second=None)``: the result, or None for a call that has to
-go the long way after all.  The second input is that of a gradient."""
+"""``way(input, out=None, where=None, second=None, temperature=None)``: the result, or None for a
+call that has to go the long way after all.  The second input is that of a gradient; temperatures
+that are one number are known to the way."""
 
 ways: dict[Any, Way] = {}
 """By `key_of`."""
@@ -33,16 +38,18 @@ def _recall_nothing(*_: Any) -> None:
 
 
 recall: Callable[..., Any] = _recall_nothing
-"""``recall(records, name, input, dim, dtype, axis, out, where, temperature, workers,
-return_lse)``: the result of a call that is recorded, or its way, else None (see `_recall`)."""
+"""``recall(records, name, input, dim, dtype, axis, out, where, temperature, workers, second)``:
+the result of a call that is recorded, or its way, else None (see `_recall`)."""
 records: Any = None
-record: Callable[[Any, tuple[Any, ...], Way], None] | None = None
-"""Make `recall` know a call, if that is worth it."""
+record: Callable[[Any, tuple[Any, ...], Any, Way], None] | None = None
+"""``record(key, arguments, second, way)``: make `recall` know a call, if that is worth it."""
 
 _Array = np.ndarray
 _NUMBERS = {int, float}
 _INTS = {int, *(np.dtype(code).type for code in "bBhHiIlLqQ")}  # equal ones are equal in a key
 _NUMPY_NUMBERS = {np.dtype(code).type for code in "bBhHiIlLqQefdg"}
+_MADE_ARRAYS = {list, *_NUMBERS, *_NUMPY_NUMBERS}
+"""Inputs that are made arrays of and have ways as those do."""
 _PLAIN_INTS = {*_INTS, type(None)}
 _PLAIN_DIMS = {*_PLAIN_INTS, tuple}
 
@@ -75,9 +82,10 @@ def key_of(
         or workers.__class__ not in _PLAIN_INTS
     ):
         return None
+    degrees = temperature
     if temperature.__class__ not in _NUMBERS:
-        temperature = _number_of(temperature)
-        if temperature is None:
+        degrees = _temperature_key(temperature, input.ndim)
+        if degrees is None:
             return None
     target = mask = other = None
     if second is not None:
@@ -87,14 +95,15 @@ def key_of(
     if out is not None:
         if out.__class__ is not _Array or not _is_free(out, input):
             return None
-        if second is not None and not _is_free(out, second):
+        others = where, temperature if temperature.__class__ is _Array else None
+        if not (second is None or _is_free(out, second)) or _touches(out, others):
             return None
         target = out.shape, out.strides, out.dtype
     if where is not None:
-        if where.__class__ is not _Array or (out is not None and np.may_share_memory(out, where)):
+        if where.__class__ is not _Array:
             return None
         mask = where.shape, where.strides, where.dtype
-    given = dtype, target, mask, other, temperature, workers
+    given = dtype, target, mask, other, degrees, workers
     return name, input.shape, input.strides, input.dtype, dim, given
 
 
@@ -105,11 +114,15 @@ def _is_plain(dtype: Any) -> bool:
     return dtype.__class__ is str or isinstance(dtype, np.dtype)
 
 
-def _number_of(temperature: Any) -> float | None:
-    """The number that a temperature is; None for anything else."""
+def _temperature_key(temperature: Any, ndim: int) -> Any:
+    """The number that a temperature is, or how an array of several lies; None for others."""
     kind = temperature.__class__
-    if kind is _Array and temperature.ndim == 0:
-        kind = temperature.dtype.type
+    if kind is _Array:
+        if temperature.size > 1:
+            return temperature.shape, temperature.strides, temperature.dtype
+        if temperature.size == 0 or temperature.ndim > ndim:
+            return None
+        kind, temperature = temperature.dtype.type, temperature.flat[0]
     return float(temperature) if kind in _NUMPY_NUMBERS else None
 
 
@@ -120,6 +133,11 @@ def _is_free(out: Any, input: Any) -> bool:
     if out is input or not np.may_share_memory(out, input):
         return True
     return out.shape == input.shape and out.dtype == input.dtype and same_memory(out, input)
+
+
+def _touches(out: Any, others: tuple[Any, ...]) -> bool:
+    """Whether `out` may share memory with one of the others."""
+    return any(each is not None and np.may_share_memory(out, each) for each in others)
 
 
 def remember(key: Any, way: Way | None) -> None:
@@ -134,7 +152,7 @@ def remember(key: Any, way: Way | None) -> None:
 def known(name: str, arguments: tuple[Any, ...], second: Any = None) -> tuple[Any, Any]:
     """``(key, result)`` of a call, by the way of one with the same key; None if there was none."""
     input, dim, dtype, axis, out, where, temperature, workers = arguments
-    if input.__class__ is list:
+    if input.__class__ in _MADE_ARRAYS:
         try:
             input = np.asarray(input)
         except ValueError:  # refused by name on the long way
@@ -147,6 +165,6 @@ def known(name: str, arguments: tuple[Any, ...], second: Any = None) -> tuple[An
     _until_recorded -= 1
     if _until_recorded <= 0:
         _until_recorded = OFTEN
-        if record is not None and second is None:
-            record(key, arguments, way)
-    return key, way(input, out, where, second)
+        if record is not None:
+            record(key, arguments, second, way)
+    return key, way(input, out, where, second, temperature)

@@ -15,7 +15,7 @@ from fastsoftmax._compute import (
     stored_of,
     whole_elements,
 )
-from fastsoftmax._dtypes import kernel_dtype
+from fastsoftmax._dtypes import FLOAT32, kernel_dtype
 from fastsoftmax._layout import leading_plan, picking_plan, plan_for
 from fastsoftmax._memory import empty_like
 from fastsoftmax._plans import NOTHING, Task
@@ -44,13 +44,18 @@ def summary(call: Call) -> Array:
 def summary_shortcut(call: Call, shape: tuple[int, ...]) -> Way | None:
     """The way of calls like this one to their log-sum-exp, of this shape; see `shortcut`."""
     array = call.inputs[0]
-    if array.size == 0 or not stands_as_computed(call, array):
+    cast = array if array.dtype == call.dtype else empty_like(array, call.dtype)
+    if array.size == 0 or not stands_as_computed(call, cast):
         return None
-    if call.where is not None and call.where.shape != call.shape:
-        return None
+    call = call._replace(inputs=(cast,))
     result, operands, task = _summing(call)
     plan = plan_for(operands, task)
-    return _ways.of_summaries(plan, operands, result, shape, call.dtype, call.workers)
+    if plan.corner is not None and call.where is not None and call.where.shape != call.shape:
+        return None
+    way = _ways.of_summaries(plan, operands, result, shape, call.dtype, call.workers)
+    if cast is array:
+        return way
+    return _ways.after_casts(way, (array,), call.dtype, in_place=False)
 
 
 def losses(call: Call, places: Array) -> Array:
@@ -98,24 +103,46 @@ def _spread(call: Call, each: Array) -> Array:
 
 
 def leaders(call: Call, count: int) -> tuple[Array, Array]:
-    """The `count` largest elements of each slice and their indices, in order.
+    """The `count` largest elements of each slice and their places, in order.
 
-    -inf for NaN and for hidden elements; calls as for `summary`.
+    One slice to a row; -inf for NaN and for hidden elements; calls as for `summary`.
     """
-    shape = tuple(count if i in call.dims else size for i, size in enumerate(call.shape))
+    values, places, operands, task = _leading(call, count)
+    leading_plan(operands, task, count).run(operands, call.workers)
+    return values, places
+
+
+def leaders_shortcut(
+    call: Call, count: int, finish: Callable[[Array, Array, Array], Any]
+) -> Way | None:
+    """The way of calls like this one to what `finish` makes of `summary` and `leaders`.
+
+    It gets both with one slice to a row or, of the summary, to a column.
+    """
+    if call.where is not None or not stands_as_computed(call, call.inputs[0]):
+        return None
+    if call.temperature is not None and (
+        call.temperature.size > 1 or not _temperature.is_usual(call.temperature, FLOAT32)
+    ):
+        return None
+    result, operands, task = _summing(call)
+    plan = plan_for(operands, task)
+    if plan.corner is not None:
+        return None
+    _, _, operands, task = _leading(call, count)
+    plans = plan, leading_plan(operands, task, count)
+    return _ways.of_leaders(plans, operands, result.shape, count, finish, call.workers)
+
+
+def _leading(call: Call, count: int) -> tuple[Array, Array, tuple[Array, ...], Task]:
+    """Memory for the leaders of a call, and what kernels need to write it."""
     values = np.empty((*call.outer, count))
     places = np.empty(values.shape, np.int64)
-    (along,) = call.dims
-    spread = [
-        np.broadcast_to(np.moveaxis(each[..., :1], -1, along), call.shape)
-        for each in (values, places)
-    ]
+    spread = [_spread(call, each[..., 0]) for each in (values, places)]
     call, operands = _reading(call, spread[0])
+    task = Task(ops.LOGS, options_of(call), call.dims)
     operands = *operands, spread[1]
-    leading_plan(operands, Task(ops.LOGS, options_of(call), call.dims), count).run(
-        operands, call.workers
-    )
-    return np.moveaxis(values, -1, along).reshape(shape), np.moveaxis(places, -1, along)
+    return values.reshape(-1, count), places.reshape(-1, count), operands, task
 
 
 def _reading(call: Call, summary: Array) -> tuple[Call, tuple[Array, ...]]:

@@ -1,6 +1,6 @@
 """Temperatures that kernels cannot compute with as they stand.
 
-Beyond `_USUAL`, the numbers of an exponential (kernels/exponential.py) are not normal.
+Beyond `USUAL`, the numbers of an exponential (kernels/exponential.py) are not normal.
 Float32 is computed as float64 there.  In float64, logits and temperature are scaled by one
 power of two, which leaves their quotient alone; gradients are divided once they are there.
 """
@@ -19,13 +19,14 @@ if TYPE_CHECKING:
 
 Array = np.ndarray[Any, Any]
 
-_USUAL = {FLOAT32: (2.0**-60, 2.0**60), FLOAT64: (2.0**-1000, 2.0**1000)}
+USUAL = {FLOAT32: (2.0**-60, 2.0**60), FLOAT64: (2.0**-1000, 2.0**1000)}
+"""The least and the largest temperature by the dtype that kernels compute in."""
 _GRADIENTS = {ops.BACKWARD, ops.LOG_BACKWARD}
 
 
 def is_usual(temperature: Array, work: np.dtype[Any]) -> bool:
     """Whether kernels that compute in the dtype `work` take these temperatures."""
-    least, most = _USUAL[work]
+    least, most = USUAL[work]
     if temperature.size == 1:
         return bool(least <= temperature.item() <= most)
     return bool(least <= temperature.min() and temperature.max() <= most)
@@ -46,7 +47,7 @@ def with_usual(call: Call) -> Call:
         return call
     if call.operation in _GRADIENTS:
         return call._replace(temperature=np.where(_are_usual(temperature), temperature, 1.0))
-    least, most = _USUAL[FLOAT64]
+    least, most = USUAL[FLOAT64]
     logits = call.inputs[0]
     if np.isinf(temperature).any():
         with np.errstate(invalid="ignore"):
@@ -60,5 +61,5 @@ def with_usual(call: Call) -> Call:
 
 
 def _are_usual(temperature: Array) -> Array:
-    least, most = _USUAL[FLOAT64]
+    least, most = USUAL[FLOAT64]
     return np.asarray((least <= temperature) & (temperature <= most))

@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastsoftmax import _launch
-from fastsoftmax._memory import empty_like, numpy_empty
-from fastsoftmax._plans import OnePass, Picking, Plan
+from fastsoftmax._dtypes import FLOAT64
+from fastsoftmax._memory import maker_like, numpy_empty
+from fastsoftmax._plans import OnePass, Placed, Plan
+from fastsoftmax._quiet import quiet
 from fastsoftmax._recall import Direct, Facts
-from fastsoftmax.kernels.strides import SOURCE, TARGET
+from fastsoftmax.kernels.strides import SOURCE, TEMPERATURE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 
 Array = np.ndarray[Any, Any]
 
-_BYTE = np.dtype(np.uint8)
+_INT64, _UINT64 = np.dtype(np.int64), np.dtype(np.uint64)
 _LEAST_ROUNDED = 2.0**53
 """The least integer as float64 that larger ones may have become."""
 
@@ -52,72 +54,60 @@ def of_results(
         and plan.corner is None
         and not plan.streaming  # which needs elements to be aligned, as all others see to
     ):
-        return _shortest(plan, operands[TARGET])
-    launch, finished = _launcher(plan, workers), _finished(plan, operands)
-    dims = dims if plan.streaming else ()
-    stored = operands[SOURCE].dtype
-    is_viewed = stored != dtype
+        return _shortest(plan, operands[SOURCE])
+    compute = _computing(plan, operands, workers)
+    make = maker_like(operands[SOURCE], dtype, dims if plan.streaming else ())
 
     def way(
         array: Array,
         out: Array | None = None,
         where: Array | None = None,
         second: Array | None = None,
+        temperature: Array | None = None,
     ) -> Array | None:
         if not array.flags.aligned or not (second is None or second.flags.aligned):
             return None
         if out is None:
-            out = empty_like(array, dtype, dims)
+            out = make(array)
         elif not out.flags.aligned:
             return None
-        target = out
-        if is_viewed:
-            array, target = array.view(stored), out.view(stored)
-            second = None if second is None else second.view(stored)
-        launch(finished(array, target, second, where))
+        compute(array, out, second, where, temperature)
         return out
 
-    return _known_for(way, Facts(plan.cost, None))
+    return known_for(way, plan.cost)
 
 
-def _known_for(way: Way, facts: Facts) -> Way:
-    """A way whose calls may be recorded (`_recall`)."""
-    vars(way)["facts"] = facts
+def known_for(way: Way, cost: float, direct: Direct | None = None) -> Way:
+    """A way whose calls may be recorded (`_recall`); they cost so many nanoseconds, roughly."""
+    vars(way)["facts"] = Facts(cost, direct)
     return way
 
 
-# Decorated, this takes 300 ns less than a `with` does.
-@np.errstate(all="ignore")
-def _cast(array: Array, dtype: np.dtype[Any]) -> Array:
-    return array.astype(dtype)
+def _cost(*ways: Way) -> float:
+    """What it costs to take several ways; those that nothing is known of are too long."""
+    return sum(vars(way)["facts"].cost if "facts" in vars(way) else math.inf for way in ways)
 
 
-@np.errstate(all="ignore")
-def _copy_cast(target: Array, array: Array) -> None:
-    np.copyto(target, array, casting="unsafe")
-
-
-def _shortest(plan: OnePass, target: Array) -> Way:
+def _shortest(plan: OnePass, source: Array) -> Way:
     kernel = _launch.ready(plan.kernel, plan.dtype, False)
     dtype, table, tasks, size = plan.dtype, plan.table, plan.tasks, plan.scratch
     empty, scratch = numpy_empty, _launch.own.bytes
-    flat = target.strides == empty(target.shape, dtype).strides  # axes of size 1 as well
-    shape = target.shape if flat else None
+    make = maker_like(source, dtype)
+    flat = make(source).strides == empty(source.shape, dtype).strides  # axes of size 1 as well
+    shape = source.shape if flat else None
 
     def way(array: Array, out: Array | None = None, *_: None) -> Array:
         if out is None:
-            # NumPy takes 90 ns by shape and dtype, 140 by an example.
-            out = np.empty_like(array) if shape is None else empty(shape, dtype)
+            out = make(array) if shape is None else empty(shape, dtype)
         kernel(array, out, table, scratch(size), 0, tasks)
         return out
 
-    direct = Direct(plan.kernel, dtype, table, tasks, size, shape)
-    return _known_for(way, Facts(plan.cost, direct))
+    return known_for(way, plan.cost, Direct(plan.kernel, dtype, table, tasks, size, shape))
 
 
-def _launcher(plan: Plan, workers: int | None) -> Callable[[tuple[Array, ...]], None]:
+def _launcher(plan: Plan, workers: int | None) -> Callable[[tuple[Any, ...]], None]:
     """A function that computes with operands that are `flat`."""
-    if not (isinstance(plan, OnePass | Picking) and plan.is_serial(workers)):
+    if not (isinstance(plan, OnePass | Placed) and plan.is_serial(workers)):
         return functools.partial(plan.launch, workers=workers)
     kernel = _launch.ready(plan.kernel, plan.dtype, False)
     table, tasks, size, scratch = plan.table, plan.tasks, plan.scratch, _launch.own.bytes
@@ -126,40 +116,113 @@ def _launcher(plan: Plan, workers: int | None) -> Callable[[tuple[Array, ...]], 
     return lambda given: kernel(*given, table, scratch(size), 0, tasks)
 
 
-def _finished(plan: Plan, operands: tuple[Array, ...]) -> Callable[..., tuple[Array, ...]]:
-    """A function that makes all operands of kernels of those that come with each call."""
-    _, _, no_second, no_mask, *rest = (plan.flat(operand) for operand in operands)
-    corner, flat = plan.corner, plan.flat
+def _computing(plan: Plan, operands: tuple[Array, ...], workers: int | None) -> Callable[..., None]:
+    """``compute(array, out, second, where, temperature, summary)``, for operands like these.
 
-    def finished(
-        array: Array, out: Array, second: Array | None, where: Array | None
-    ) -> tuple[Array, ...]:
-        shown = no_mask if where is None else where.view(_BYTE)
-        other = no_second if second is None else second
-        if corner is None:
-            return array, out, other, shown, *rest
-        return flat(array), flat(out), flat(other), flat(shown), *rest
+    None stands for what calls don't have.  A temperature that is no array is known already, and
+    a summary `flat`.  Kernels are handed addresses alone: no array has to be viewed as they see it.
+    """
+    launch, flat = _launcher(plan, workers), plan.flat
+    is_tempered = operands[TEMPERATURE].size > 1
+    # Others come with each call; those of the first one are not to be held.
+    _, no_target, no_second, no_mask, degrees, no_summary = (
+        flat(each) if each.size == 1 else None for each in operands
+    )
 
-    return finished
+    def compute(
+        array: Array,
+        out: Array | None,
+        second: Array | None,
+        where: Array | None,
+        temperature: Array | None,
+        summary: Array | None = no_summary,
+    ) -> None:
+        launch(
+            (
+                array,
+                no_target if out is None else out,
+                no_second if second is None else second,
+                no_mask if where is None else where,
+                temperature if is_tempered else degrees,
+                summary,
+            )
+        )
+
+    if plan.corner is None:
+        return compute
+
+    def compute_flat(*given: Array | None) -> None:
+        count = 5 if is_tempered else 4
+        arrays = [None if each is None else flat(each) for each in given[:count]]
+        compute(*arrays, *given[count:])  # type: ignore[arg-type]
+
+    return compute_flat
 
 
-def after_cast(way: Way, source: np.dtype[Any], dtype: np.dtype[Any]) -> Way:
-    """The way of calls whose input is cast to `dtype`; `way` is in place."""
-    # NumPy warns of a signalling NaN even where all else is exact.
-    is_exact = source.kind in "iub" and np.can_cast(source, dtype)
-    is_wide = source.kind in "iu" and source.itemsize == 8 and dtype == np.float64
+def of_singles(operation: Callable[..., Array], source: Array, dtype: np.dtype[Any]) -> Way:
+    """The way of calls whose slices have one element; `operation` computes them."""
+    make = maker_like(source, dtype)
+
+    def way(
+        array: Array, out: Array | None = None, where: Array | None = None, *_: Array | None
+    ) -> Array:
+        return operation(array, make(array) if out is None else out, where)
+
+    return known_for(way, source.size)
+
+
+def with_temperatures(way: Way, least: float, most: float) -> Way:
+    """The way of calls with an array of temperatures, which must lie between these two."""
+    smallest, largest = np.minimum.reduce, np.maximum.reduce
+
+    def checked_first(
+        array: Array,
+        out: Array | None,
+        where: Array | None,
+        second: Array | None,
+        temperature: Array,
+    ) -> Any:
+        degrees = quiet(temperature.astype, FLOAT64)
+        if not (least <= smallest(degrees, None) and largest(degrees, None) <= most):
+            return None
+        return way(array, out, where, second, degrees)
+
+    return known_for(checked_first, _cost(way))
+
+
+def after_casts(
+    way: Way, inputs: tuple[Array, ...], dtype: np.dtype[Any], *, in_place: bool
+) -> Way:
+    """The way of calls with inputs like these, those of another dtype cast first.
+
+    `in_place`: the one input is cast to where `way` writes its results.
+    """
+    first, *others = inputs
+    is_wide = in_place and first.dtype.kind in "iu" and first.itemsize == 8 and dtype == FLOAT64
+    makers = [None if each.dtype == dtype else maker_like(each, dtype) for each in inputs]
+    make, make_second = makers[0], makers[1] if others else None
     largest = np.maximum.reduce
 
     def cast_first(
-        array: Array, out: Array | None = None, where: Array | None = None, *_: None
+        array: Array,
+        out: Array | None = None,
+        where: Array | None = None,
+        second: Array | None = None,
+        temperature: Array | None = None,
     ) -> Any:
-        result = empty_like(array, dtype) if out is None else out
-        (np.copyto if is_exact else _copy_cast)(result, array)
-        if is_wide and not largest(np.abs(result), None) < _LEAST_ROUNDED:
-            return None
-        return way(result, result, where)
+        if make is not None:
+            cast = out if in_place and out is not None else make(array)
+            quiet(np.copyto, cast, array, "unsafe")
+            array = cast
+            if is_wide and not largest(np.abs(cast), None) < _LEAST_ROUNDED:
+                return None
+        if make_second is not None and second is not None:
+            cast = make_second(second)
+            quiet(np.copyto, cast, second, "unsafe")
+            second = cast
+        return way(array, array if in_place else out, where, second, temperature)
 
-    return cast_first
+    return known_for(cast_first, sum(each.size for each in inputs) + _cost(way))
 
 
 def then_copied(way: Way | None) -> Way | None:
@@ -168,28 +231,38 @@ def then_copied(way: Way | None) -> Way | None:
         return None
 
     def copy_last(
-        array: Array, out: Array, where: Array | None = None, second: Array | None = None
+        array: Array,
+        out: Array,
+        where: Array | None = None,
+        second: Array | None = None,
+        temperature: Array | None = None,
     ) -> Array | None:
-        result = way(array, None, where, second)
+        result = way(array, None, where, second, temperature)
         if result is None:
             return None
-        _copy_cast(out, result)
+        quiet(np.copyto, out, result, "unsafe")
         return out
 
-    return copy_last
+    return known_for(copy_last, _cost(way))
 
 
-def both(way: Way, summary: Way) -> Way:
+def both(way: Way | None, summary: Way | None) -> Way | None:
     """The way of calls that return the results of both; `out` may be the input."""
+    if way is None or summary is None:
+        return None
 
     def in_order(
-        array: Array, out: Array | None = None, where: Array | None = None, *_: None
+        array: Array,
+        out: Array | None = None,
+        where: Array | None = None,
+        second: Array | None = None,
+        temperature: Array | None = None,
     ) -> Any:
         log_sums = summary(array, None, where)
-        result = None if log_sums is None else way(array, out, where)
+        result = None if log_sums is None else way(array, out, where, second, temperature)
         return None if result is None else (result, log_sums)
 
-    return in_order
+    return known_for(in_order, _cost(way, summary))
 
 
 def of_summaries(
@@ -201,26 +274,24 @@ def of_summaries(
     workers: int | None,
 ) -> Way:
     """The same for the first part of summaries like `result`, in this shape and dtype."""
-    _, target, *_, last = (plan.flat(operand) for operand in operands)
+    last = plan.flat(operands[-1])
     begin = (last.ctypes.data - result.ctypes.data) // result.itemsize
-    stored, finished = operands[SOURCE].dtype, _finished(plan, operands)
     parts, slices, empty = result.size, math.prod(shape), numpy_empty
-    launch = _launcher(plan, workers)
-    is_viewed = stored != dtype
+    compute, is_line = _computing(plan, operands, workers), len(shape) == 1
 
     def way(
-        array: Array, _out: None = None, where: Array | None = None, _second: None = None
+        array: Array, _out: None = None, where: Array | None = None, *_: Array | None
     ) -> Array | None:
         if not array.flags.aligned:
             return None
         found = empty(parts)
-        seen = array.view(stored) if is_viewed else array
-        given = finished(seen, target, None, where)
-        launch((*given[:-1], found[begin:] if begin else found))
-        log_sums = _cast(found[:slices], dtype)
+        compute(array, None, None, where, None, found[begin:] if begin else found)
+        log_sums: Array = quiet(found[:slices].astype, dtype)
+        if is_line:
+            return log_sums
         return log_sums.reshape(shape) if shape else log_sums[0]
 
-    return way
+    return known_for(way, plan.cost)
 
 
 def of_losses(
@@ -237,17 +308,43 @@ def of_losses(
     """
     _, *placeholders, _, _ = operands
     launch, pick = (_launcher(plan, workers) for plan in plans)
-    stored, slices, empty = operands[SOURCE].dtype, math.prod(shape[1:]), numpy_empty
-    largest = np.maximum.reduce
+    slices, empty, largest = math.prod(shape[1:]), numpy_empty, np.maximum.reduce
 
     def way(array: Array, places: Array) -> Any:
+        if places.dtype != _INT64:
+            places = places.astype(_INT64)  # wraps round what is too large, to below 0
         if not (array.flags.aligned and places.flags.aligned):
             return None
-        if largest(places.view(np.uint64), None) >= length:  # those below 0 are large ones
+        if largest(places.view(_UINT64), None) >= length:  # those below 0 are large ones
             return None
-        given = array.view(stored), *placeholders, empty(shape)
+        given = array, *placeholders, empty(shape)
         launch(given)
         pick((*given, places))
         return finish(given[-1].reshape(-1)[:slices])
+
+    return way
+
+
+def of_leaders(
+    plans: tuple[Plan, Plan],
+    operands: tuple[Array, ...],
+    shape: tuple[int, ...],
+    count: int,
+    finish: Callable[[Array, Array, Array], Any],
+    workers: int | None,
+) -> Way:
+    """What `finish` makes of summaries in `shape`, the `count` largest and their places."""
+    _, *placeholders, _, _ = operands
+    summarise, lead = (_launcher(plan, workers) for plan in plans)
+    empty, parts, slices = numpy_empty, shape[0], math.prod(shape[1:])
+
+    def way(array: Array) -> Any:
+        if not array.flags.aligned:
+            return None
+        found, values = empty((parts, slices)), empty((slices, count))
+        places = empty((slices, count), _INT64)
+        summarise((array, *placeholders, found))
+        lead((array, *placeholders, values, places))
+        return finish(found, values, places)
 
     return way

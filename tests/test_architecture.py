@@ -21,7 +21,15 @@ if TYPE_CHECKING:
 # From the top down: a module imports from its own floor or from one below.
 FLOORS = [
     ["__main__", "cli", "_warmup_command", "_files", "_report"],  # the command
-    ["__init__", "_functions", "_gradients", "_losses", "_ranking", "_tools"],  # the public names
+    [
+        "__init__",
+        "_functions",
+        "_gradients",
+        "_losses",
+        "_ranking",
+        "_tools",
+        "_calling",
+    ],  # the public names
     ["_calls", "_entropy", "_leaders", "_explain", "_warmup"],  # arguments in, results out
     ["_summaries", "_compute", "_plain", "_temperature"],  # casts, memory, one route or another
     ["_layout", "_ways"],  # which kernel, and what is kept of that
@@ -29,7 +37,16 @@ FLOORS = [
     ["_launch"],  # how many threads
     ["kernels"],  # arithmetic
     ["_jit", "_device", "_cache", "_cpu", "_objects"],  # how kernels become machine code
-    ["_arguments", "_compiling", "_dtypes", "_explanation", "_memory", "_shortcuts", "_version"],
+    [
+        "_arguments",
+        "_compiling",
+        "_dtypes",
+        "_explanation",
+        "_memory",
+        "_quiet",
+        "_shortcuts",
+        "_version",
+    ],
 ]
 FLOOR_OF = {module: floor for floor, names in enumerate(FLOORS) for module in names}
 MODULES = sorted(modules.sources())

@@ -282,6 +282,32 @@ def test_second_calls_with_a_target_out_of_range_are_refused(dtype: Any) -> None
             assert_close(got, exact(x, np.array([0, 3, 2, 1]), 1, ignore_index=index), dtype)
 
 
+@pytest.mark.parametrize("kind", ["i8", "i4", "u1", "u8", ">i4"])
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+def test_the_second_targets_may_be_of_another_dtype(kind: str, reduction: str) -> None:
+    x = logits((38, 10), np.float32)
+    for shift in range(3):
+        classes = (np.arange(38) + shift) % 10
+        wanted = cross_entropy(x, classes.tolist(), reduction=reduction)
+        assert np.array_equal(cross_entropy(x, classes.astype(kind), reduction=reduction), wanted)
+    beyond = np.array([10 if i == 5 else 0 for i in range(38)], kind)
+    with pytest.raises(ValueError, match="target has the class 10"):
+        cross_entropy(x, beyond, reduction=reduction)
+
+
+@pytest.mark.parametrize("kind", ["f2", "f4", "f8", ">f4", "?", "i1", "u2", "i4", "u4", "i8", "u8"])
+def test_the_second_logits_of_any_dtype(kind: str) -> None:
+    x = (5 * np.abs(logits((38, 10), np.float32))).astype(kind)
+    classes = np.arange(38) % 10
+    for given in (x, x[::-1], x[:, ::-1]):
+        wanted = -np.log(reference.softmax(given.astype(np.float64), 1)[np.arange(38), classes])
+        for _ in range(3):
+            losses = cross_entropy(given, classes, reduction="none")
+            assert np.allclose(
+                losses, wanted.astype(np.float64), rtol=4e-3 if kind == "f2" else 1e-6
+            )
+
+
 # --- Refusals ---------------------------------------------------------------------------
 
 

@@ -159,6 +159,23 @@ def test_other_dtypes() -> None:
     assert np.array_equal(got, top_k(x.astype(np.float32), 2, 1)[0])
 
 
+@pytest.mark.parametrize("kind", ["f2", "f4", "f8", ">f4", "?", "i1", "u2", "i4", "u4", "i8", "u8"])
+def test_the_second_call_is_as_the_first(kind: str) -> None:
+    x = (5 * np.abs(logits((12, 10), np.float32))).astype(kind)
+    many = np.linspace(0.5, 2.0, 12)[:, None]
+    for given, dim in ((x, 1), (x.T, 0), (x[::-1], 1), (x[:, ::-1], -1), (x[3], 0)):
+        for more in ({}, {"temperature": 0.5}, {"temperature": 1e-200}, {"temperature": np.inf}):
+            wanted = top_k(given, 3, dim, **more)
+            shares = np.take_along_axis(softmax(given, dim, **more), wanted[1], dim)
+            assert np.allclose(wanted[0], shares, rtol=2e-3 if kind == "f2" else 1e-6)
+            for _ in range(3):
+                assert all(map(np.array_equal, top_k(given, 3, dim, **more), wanted))
+    for degrees in (many, many[::-1], many):
+        wanted = top_k(x, 3, 1, temperature=degrees)
+        shares = np.take_along_axis(softmax(x, 1, temperature=degrees), wanted[1], 1)
+        assert np.allclose(wanted[0], shares, rtol=2e-3 if kind == "f2" else 1e-6)
+
+
 def test_64_bit_integers_are_told_apart() -> None:
     x = np.array([[2**63 - 3, 2**63 - 1, 2**63 - 2, 0]])
     got, places = top_k(x, 3, 1)
