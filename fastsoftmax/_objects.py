@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba.core import types
+from numba.core import cgutils, types
 from numba.extending import NativeValue, box, intrinsic, models, register_model, unbox
 
 from fastsoftmax._jit import Data
@@ -24,8 +24,8 @@ TYPE = _HEADER - 1
 DATA, NDIM, SHAPE, STRIDES, _BASE, DTYPE, FLAGS = range(_HEADER, _HEADER + 7)
 INT = 0xFFFFFFFF
 """The part of a word that a C int takes, as those of NDIM and FLAGS."""
-WRITEABLE = 0x0400
-"""A flag of arrays."""
+ALIGNED, WRITEABLE = 0x0100, 0x0400
+"""Flags of arrays."""
 
 
 class Object(types.CPointer):  # type: ignore[misc]  # Numba has no type hints
@@ -151,16 +151,16 @@ def call_object(_context, _called, _arguments):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def call_kernel(_context, kernel, _source, _target, _table, _scratch, _tasks):  # type: ignore[no-untyped-def]
-    """Do all tasks of a bare kernel, of whose elements it is no matter here what they are."""
-    kinds = WORDS, WORDS, WORDS, WORDS, types.intp, types.intp
+def call_kernel(_context, kernel, arrays, _tasks):  # type: ignore[no-untyped-def]
+    """Do all tasks of a kernel, of whose elements it is no matter here what they are."""
+    kinds = *arrays.types, types.intp, types.intp
 
     def codegen(context: Any, builder: ir.IRBuilder, _sig: Any, args: Any) -> Any:
-        code, *given, tasks = args
+        code, given, tasks = args
         function = context.call_conv.get_function_type(types.none, kinds)
         code = builder.bitcast(code, function.as_pointer())
-        first = ir.Constant(tasks.type, 0)
-        context.call_conv.call_function(builder, code, types.none, kinds, (*given, first, tasks))
+        codes = *cgutils.unpack_tuple(builder, given), ir.Constant(tasks.type, 0), tasks
+        context.call_conv.call_function(builder, code, types.none, kinds, codes)
         return context.get_dummy_value()
 
-    return types.none(kernel, WORDS, WORDS, WORDS, WORDS, types.intp), codegen
+    return types.none(kernel, arrays, types.intp), codegen

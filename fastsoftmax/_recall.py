@@ -23,6 +23,7 @@ from fastsoftmax._compiling import compiling, undisturbed
 from fastsoftmax._jit import Entry, device
 from fastsoftmax._memory import numpy_empty
 from fastsoftmax._objects import (
+    ALIGNED,
     DATA,
     DTYPE,
     FLAGS,
@@ -55,8 +56,11 @@ Array = np.ndarray[Any, Any]
 # Nanoseconds of work, roughly.  As long as a direct call takes, no other Python thread runs; and
 # of a call that takes as long as the other, what is saved is next to nothing.
 _MOST_DIRECT, _MOST_RECORDED = 5_000, 100_000
-_MOST_RECORDS = 16
+# Records are found by a hash of what most calls differ in, a few in the same place.
+_SETS, _IN_SET = 64, 4
+_MOST_RECORDS = _SETS * _IN_SET
 _MOST_DIMS = 4
+_ODD, _SHIFT, _WORD = 0x2545F4914F6CDD1D, 40, 2**64
 
 # The arrays of a call, in the order of a way's arguments.
 _ARRAYS = 5
@@ -71,7 +75,8 @@ _SPAN = _STRIDES + _MOST_DIMS
 """Bytes before its first element, and from there on."""
 _MAY_BE_OUT = _SPAN + 2
 """Whether `out` may begin where it does."""
-_STEP = _MAY_BE_OUT + 1
+_ALIGNED = _MAY_BE_OUT + 1
+_STEP = _ALIGNED + 1
 # The fields of a record, which come after those of all arrays, the input's first.  If that has
 # no rank, nothing is recorded here.
 _OBJECTS = _ARRAYS * _STEP
@@ -81,21 +86,28 @@ _IGNORED = _OBJECTS + _COUNT
 """All bits for each argument that is an array, as any of its kind will do; else none."""
 _CODE = _IGNORED + _COUNT
 """The machine code of a kernel; 0: the owner is a way, for Python to go."""
-_TABLE, _TASKS, _SCRATCH, _MAKE, _MAKE_WITH, _OWNER, _FIELDS = range(_CODE + 1, _CODE + 8)
-# The first record is none; it tells where two objects are.
+_TABLE, _TASKS, _SCRATCH, _MAKE, _MAKE_WITH, _OWNER, _BESIDES = range(_CODE + 1, _CODE + 8)
+"""From the last one on: the operands besides input and result; the first is 0 if there are none."""
+_OTHERS = 4
+_FIELDS = _BESIDES + _OTHERS
+# The first record is none: it tells where two objects are.
 _NONE, _ARRAY = 0, 1
 
 
 class Direct(NamedTuple):
-    """A bare kernel that does a whole call on one thread."""
+    """A kernel that does a whole call on one thread."""
 
     kernel: Kernel
-    dtype: np.dtype[Any]
+    stored: np.dtype[Any]
+    """How the kernel sees elements."""
     table: Array
     tasks: int
     scratch: int
+    dtype: np.dtype[Any]
     shape: tuple[int, ...] | None
     """That of a fresh result; None if it is not C-contiguous, and NumPy's to find."""
+    besides: tuple[Array, ...] = ()
+    """What stands for second input, mask, temperature and summary; a bare kernel has none."""
 
 
 class Facts(NamedTuple):
@@ -109,7 +121,7 @@ class Facts(NamedTuple):
 _records = np.zeros((1 + _MOST_RECORDS, _FIELDS), np.int64)
 _owners: list[Any] = [None] * (1 + _MOST_RECORDS)
 """What the records point to."""
-_places = itertools.cycle(range(1, 1 + _MOST_RECORDS))
+_turns = itertools.cycle(range(_IN_SET))
 
 
 # --- Recognising --------------------------------------------------------------------------
@@ -124,6 +136,27 @@ def _are_equal(words, others, count):  # type: ignore[no-untyped-def]
 
 
 @device
+def _first_of_set(input, others):  # type: ignore[no-untyped-def]
+    """The number of the first record among which a call is; see `_set_of`."""
+    mixed, ndim = input[DTYPE], input[NDIM] & INT
+    for other in others:
+        mixed = (mixed ^ other) * _ODD
+    shape, strides = follow(input, SHAPE), follow(input, STRIDES)
+    for i in range(ndim):
+        mixed = (((mixed ^ shape[i]) * _ODD) ^ strides[i]) * _ODD
+    return 1 + ((mixed >> _SHIFT) & (_SETS - 1)) * _IN_SET
+
+
+def _set_of(input: Array, *others: int) -> int:
+    """The same in Python."""
+    lying = zip(input.shape, input.strides, strict=True)
+    mixed = id(input.dtype)
+    for number in (*others, *itertools.chain.from_iterable(lying)):
+        mixed = (mixed ^ (number % _WORD)) * _ODD % _WORD
+    return 1 + ((mixed >> _SHIFT) & (_SETS - 1)) * _IN_SET
+
+
+@device
 def _lies_alike(record, array, records):  # type: ignore[no-untyped-def]
     """Whether an object is an array like the one that is recorded."""
     ndim = record[_RANK] - 1
@@ -131,6 +164,7 @@ def _lies_alike(record, array, records):  # type: ignore[no-untyped-def]
         array[TYPE] == records[_ARRAY]
         and array[NDIM] & INT == ndim
         and array[DTYPE] == record[_DTYPE]
+        and array[FLAGS] & ALIGNED == record[_ALIGNED]
         and _are_equal(beyond(record, _SHAPE), follow(array, SHAPE), ndim)
         and _are_equal(beyond(record, _STRIDES), follow(array, STRIDES), ndim)
     )
@@ -169,6 +203,24 @@ def _is_recorded(record, given, records):  # type: ignore[no-untyped-def]
     return record[_OUT * _STEP + _RANK] == 0 or _may_write(record, at(given[_OUT]), given)
 
 
+@device
+def _compute(record, input, result, where, second):  # type: ignore[no-untyped-def]
+    """Have the kernel of a record do all of a call."""
+    code, tasks = follow(record, _CODE), record[_TASKS]
+    table, scratch = follow(record, _TABLE), follow(record, _SCRATCH)
+    source, target = follow(input, DATA), follow(result, DATA)
+    if record[_BESIDES] == 0:
+        call_kernel(code, (source, target, table, scratch), tasks)
+        return
+    other, mask = follow(record, _BESIDES), follow(record, _BESIDES + 1)
+    temperature, summary = follow(record, _BESIDES + 2), follow(record, _BESIDES + 3)
+    if record[_SECOND * _STEP + _RANK] != 0:
+        other = follow(second, DATA)
+    if record[_WHERE * _STEP + _RANK] != 0:
+        mask = follow(where, DATA)
+    call_kernel(code, (source, target, other, mask, temperature, summary, table, scratch), tasks)
+
+
 def _recall(records, name, input, dim, dtype, axis, out, where, temperature, workers, second):  # type: ignore[no-untyped-def]
     """The result of a recorded call, or its way; None for any other call."""
     nothing = follow(records, _NONE)
@@ -184,22 +236,29 @@ def _recall(records, name, input, dim, dtype, axis, out, where, temperature, wor
         address(axis),
         address(workers),
     )
-    for number in range(1, 1 + _MOST_RECORDS):
+    if input[TYPE] != records[_ARRAY]:
+        return reference(nothing)
+    is_fresh = address(out) == address(nothing)
+    degrees = 0 if temperature[TYPE] == records[_ARRAY] else address(temperature)
+    shown = address(nothing) if address(where) == address(nothing) else 0
+    target = address(nothing) if is_fresh else 0
+    first = _first_of_set(
+        input, (address(name), address(dim), address(dtype), degrees, shown, target)
+    )
+    for number in range(first, first + _IN_SET):
         record = beyond(records, number * _FIELDS)
         if not _is_recorded(record, given, records):
             continue
         if record[_CODE] == 0:
             return reference(follow(record, _OWNER))
-        code, tasks = follow(record, _CODE), record[_TASKS]
-        table, scratch = follow(record, _TABLE), follow(record, _SCRATCH)
-        if address(out) != address(nothing):
-            call_kernel(code, follow(input, DATA), follow(out, DATA), table, scratch, tasks)
+        if not is_fresh:
+            _compute(record, input, out, where, second)
             return reference(out)
         # While Python runs, another thread may record another call in this place.
         owner = reference(follow(record, _OWNER))
         result = call_object(follow(record, _MAKE), follow(record, _MAKE_WITH))
         if address(result) != 0:
-            call_kernel(code, follow(input, DATA), follow(result, DATA), table, scratch, tasks)
+            _compute(record, input, result, where, second)
         drop(owner)
         return result
     return reference(nothing)
@@ -251,16 +310,22 @@ def _record(key: Any, arguments: tuple[Any, ...], second: Any, way: Way) -> None
     if direct is not None:
         scratch, made_with = numpy_empty(direct.scratch, np.uint8), (direct.shape, direct.dtype)
         owner = direct, scratch, made_with
-        fields[_CODE] = direct.kernel.address(direct.dtype)[0]
+        fields[_CODE] = direct.kernel.address(direct.stored)[0]
         fields[_TABLE], fields[_SCRATCH] = direct.table.ctypes.data, scratch.ctypes.data
         fields[_TASKS] = direct.tasks
         fields[_MAKE], fields[_MAKE_WITH] = id(numpy_empty), id(made_with)
+        if direct.besides:
+            fields[_BESIDES:_FIELDS] = [each.ctypes.data for each in direct.besides]
     fields[_OWNER] = id(owner)
     if not _open():
         return
     dtypes = [None if each is None else each.dtype for each in arrays]
+    degrees = 0 if is_array else id(temperature)
+    shown, target = (id(None) if each is None else 0 for each in (where, out))
+    first = _set_of(input, id(name), id(dim), id(dtype), degrees, shown, target)
     with compiling():
-        number = next(_places)
+        free = (each for each in range(_IN_SET) if _records[first + each, _RANK] == 0)
+        number = first + next(free, next(_turns))
         # A call of another thread may come between any two statements.
         place = _records[number]
         place[_RANK] = 0
@@ -276,6 +341,7 @@ def _described(array: Array, out: Array | None, may_be_out: bool) -> Array:
     fields[_SHAPE : _SHAPE + array.ndim] = array.shape
     fields[_STRIDES : _STRIDES + array.ndim] = array.strides
     fields[_SPAN : _SPAN + 2] = _span(array)
+    fields[_ALIGNED] = array.flags.num & ALIGNED
     if out is not None and may_be_out:
         alike = (out.shape, out.strides, out.dtype) == (array.shape, array.strides, array.dtype)
         fields[_MAY_BE_OUT] = alike

@@ -20,7 +20,7 @@ from fastsoftmax._memory import maker_like, numpy_empty
 from fastsoftmax._plans import OnePass, Placed, Plan
 from fastsoftmax._quiet import quiet
 from fastsoftmax._recall import Direct, Facts
-from fastsoftmax.kernels.strides import SOURCE, TEMPERATURE
+from fastsoftmax.kernels.strides import SECOND, SOURCE, TEMPERATURE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -74,7 +74,7 @@ def of_results(
         compute(array, out, second, where, temperature)
         return out
 
-    return known_for(way, plan.cost)
+    return known_for(way, plan.cost, _direct(plan, operands, dtype, workers))
 
 
 def known_for(way: Way, cost: float, direct: Direct | None = None) -> Way:
@@ -102,7 +102,33 @@ def _shortest(plan: OnePass, source: Array) -> Way:
         kernel(array, out, table, scratch(size), 0, tasks)
         return out
 
-    return known_for(way, plan.cost, Direct(plan.kernel, dtype, table, tasks, size, shape))
+    return known_for(way, plan.cost, Direct(plan.kernel, dtype, table, tasks, size, dtype, shape))
+
+
+def _direct(
+    plan: Plan, operands: tuple[Array, ...], dtype: np.dtype[Any], workers: int | None
+) -> Direct | None:
+    """What it takes to do without a way, if that is possible."""
+    if not (isinstance(plan, OnePass) and plan.is_serial(workers) and plan.corner is None):
+        return None
+    source, _, *others = operands
+    if plan.streaming or others[TEMPERATURE - SECOND].size > 1:  # which is checked in each call
+        return None
+    like = maker_like(source, dtype)(source)
+    shape = like.shape if like.flags.c_contiguous else None
+    # Others than placeholders come with each call; those of the first one are not to be held.
+    nothing = np.zeros(1)
+    besides = tuple(each.reshape(1) if each.size == 1 else nothing for each in others)
+    return Direct(
+        plan.kernel,
+        plan.dtype,
+        plan.table,
+        plan.tasks,
+        plan.scratch,
+        dtype,
+        shape,
+        () if plan.is_bare else besides,
+    )
 
 
 def _launcher(plan: Plan, workers: int | None) -> Callable[[tuple[Any, ...]], None]:
