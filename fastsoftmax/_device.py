@@ -38,7 +38,6 @@ _NOT_NEEDED = {
     "DeadBranchPrune",
     "DumpParforDiagnostics",
     "FindLiterallyCalls",
-    "GenericRewrites",
     "InlineClosureLikes",
     "InlineInlinables",
     "InlineOverloads",

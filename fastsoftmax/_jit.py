@@ -107,10 +107,8 @@ class Kernel:
         # Symbols of machine code are named after their function.  Two kernels of one name, from
         # the caches of two processes, would be taken for one another.
         self._serial = numba.njit(**_OPTIONS)(_named(function, f"{name}-serial"))
-        parallel = _named(_parallel_build(), f"{name}-parallel")
-        self._parallel = numba.njit(parallel=True, **_OPTIONS)(parallel)
-        for dispatcher, build in ((self._serial, "serial"), (self._parallel, "parallel")):
-            dispatcher._cache = _cache.KernelCache(f"{self.name}-{build}", _fingerprint())
+        self._serial._cache = _cache.KernelCache(f"{name}-serial", _fingerprint())
+        self._loop = _Loop.over(tuple(kind if kind in _ARRAYS else "bytes" for kind in arguments))
         self._entries: dict[tuple[str, bool], Callable[..., None]] = {}
         self._addresses: dict[str, np.ndarray[Any, Any]] = {}
 
@@ -134,19 +132,24 @@ class Kernel:
         """``"compiled"`` in this process, ``"cached"`` on disk or ``"absent"``."""
         if (dtype.char, parallel) in self._entries:
             return "compiled"
-        dispatcher, signature = self._build(dtype, parallel)
-        path = dispatcher._cache.path(signature, dispatcher.targetctx)
-        return "cached" if path is not None and path.exists() else "absent"
+        states = [_state_of(self._serial, self._signature(dtype))]
+        if (dtype.char, False) in self._entries:
+            states = ["compiled"]
+        if parallel:
+            states.append(self._loop.state())
+        return min(states, key=_STATES.index)
 
     def compile(self, dtype: np.dtype[Any], parallel: bool) -> Callable[..., None]:
         """The same, compiled or read from the cache."""
-        dispatcher, signature = self._build(dtype, parallel)
-        if parallel and (dtype.char, False) not in self._entries:
-            self.compile(dtype, False)
-        with _uncollected():
-            entry: Callable[..., None] = dispatcher.compile(signature)
-        if not parallel:
-            code = dispatcher.overloads[signature.args]
+        if parallel:
+            if (dtype.char, False) not in self._entries:
+                self.compile(dtype, False)
+            entry = self._loop.compile()
+        else:
+            signature = self._signature(dtype)
+            with _uncollected():
+                entry = self._serial.compile(signature)
+            code = self._serial.overloads[signature.args]
             address = code.library.get_pointer_to_function(code.fndesc.llvm_func_name)
             self._addresses[dtype.char] = np.array([address], np.intp)
         self._entries[dtype.char, parallel] = entry
@@ -156,14 +159,54 @@ class Kernel:
         """Where the machine code of the serial build is."""
         return self._addresses[dtype.char]
 
-    def _build(self, dtype: np.dtype[Any], parallel: bool) -> tuple[Any, Any]:
+    def _signature(self, dtype: np.dtype[Any]) -> Any:
         given = [_argument(kind, numba.from_dtype(dtype)) for kind in self.arguments]
+        task = types.intp
+        return types.none(*given, Data(task), Data(types.uint8), task, task)
+
+
+class _Loop:
+    """The parallel build, for all kernels with so many arguments.
+
+    It calls the serial build by its address, to which it is no matter what the addresses of
+    arrays point to.  Called by name, that would be compiled a second time as a part of the
+    loop: two seconds; and a loop for each kernel would take a third of a second each.
+    """
+
+    def __init__(self, arguments: tuple[str, ...]) -> None:
+        name = f"parallel-{len(arguments)}"
+        given = [_argument(kind, types.uint8) for kind in arguments]
         task, scratch = types.intp, Data(types.uint8)
-        given.append(Data(task))
-        if not parallel:
-            return self._serial, types.none(*given, scratch, task, task)
         numbers = task, Data(task), task, task, scratch, task, Data(task)
-        return self._parallel, types.none(*numbers, types.Tuple(given))
+        self._signature = types.none(*numbers, types.Tuple([*given, Data(task)]))
+        self._dispatcher = numba.njit(parallel=True, **_OPTIONS)(_named(_loop(), name))
+        self._dispatcher._cache = _cache.KernelCache(name, _fingerprint())
+
+    @staticmethod
+    @functools.cache
+    def over(arguments: tuple[str, ...]) -> _Loop:
+        """That for arguments of these kinds."""
+        return _Loop(arguments)
+
+    def state(self) -> str:
+        """See `Kernel.state`."""
+        return _state_of(self._dispatcher, self._signature)
+
+    def compile(self) -> Callable[..., None]:
+        """What `Kernel.entry` is in parallel, compiled or read from the cache."""
+        with _uncollected():
+            entry: Callable[..., None] = self._dispatcher.compile(self._signature)
+        return entry
+
+
+_STATES = ("absent", "cached", "compiled")
+
+
+def _state_of(dispatcher: Any, signature: Any) -> str:
+    if signature.args in dispatcher.overloads:
+        return "compiled"
+    path = dispatcher._cache.path(signature, dispatcher.targetctx)
+    return "cached" if path is not None and path.exists() else "absent"
 
 
 class Entry:
@@ -198,6 +241,10 @@ def kernel_of(function: Callable[..., None], name: str, arguments: tuple[str, ..
     return Kernel(function, name, arguments)
 
 
+_ARRAYS = {"slices", "blocks"}
+"""Kinds of arguments that are more than the address of an array."""
+
+
 def _argument(kind: str, dtype: Any) -> Any:
     """The Numba type of an argument.
 
@@ -215,11 +262,8 @@ def _argument(kind: str, dtype: Any) -> Any:
     }[kind]
 
 
-def _parallel_build() -> Callable[..., None]:
-    """A loop over tasks that calls the serial build by its address.
-
-    Called by name, it would be compiled a second time as a part of the loop: two seconds.
-    """
+def _loop() -> Callable[..., None]:
+    """A loop over tasks, see `Kernel.entry`."""
 
     def run(
         workers: int,
