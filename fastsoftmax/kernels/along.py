@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from fastsoftmax._jit import device
 from fastsoftmax.kernels.elements import as_computed, is_computed, put_part, put_past_caches
 from fastsoftmax.kernels.elements import put as put_whole
-from fastsoftmax.kernels.groups import largest_of, shift
+from fastsoftmax.kernels.groups import ask_for, largest_of, shift
 from fastsoftmax.kernels.memory import (
     advance,
     elements_before_line,
@@ -67,7 +67,6 @@ from fastsoftmax.kernels.strides import (
     zero,
 )
 from fastsoftmax.kernels.sums import block_length, lane_count, lanes
-from fastsoftmax.kernels.tiles import fetch
 from fastsoftmax.kernels.values import Value, formula
 from fastsoftmax.kernels.vectors import double, narrow
 
@@ -166,7 +165,7 @@ def reduce_block(
     ahead = block_length(x)
     for j in range(0, whole, step):
         if inputs_of(operation) < 2:  # two streams keep memory busy by themselves
-            fetch(x, j + ahead, lanes(x))
+            ask_for(x, j + ahead, lanes(x))
         sums = _add_group(operation, sums, x, g, kept, j, None, top, numbers, frame, heat, back)
     if whole < count:
         sums = _add_group(
@@ -190,7 +189,7 @@ def keep_block(
     whole = count - count % step
     ahead = block_length(x)
     for j in range(0, whole, step):
-        fetch(x, j + ahead, lanes(x))
+        ask_for(x, j + ahead, lanes(x))
         keep_group(operation, x, kept, j, None, numbers, frame, heat, factor)
     if whole < count:
         keep_group(operation, x, kept, whole, count - whole, numbers, frame, heat, factor)

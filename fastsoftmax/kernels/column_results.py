@@ -24,6 +24,7 @@ from fastsoftmax.kernels.elements import (
     put_past_caches,
 )
 from fastsoftmax.kernels.exponential import window
+from fastsoftmax.kernels.groups import ask_for, ask_to_write
 from fastsoftmax.kernels.memory import (
     advance,
     elements_before_line,
@@ -45,7 +46,7 @@ from fastsoftmax.kernels.operations import (
     shifted,
 )
 from fastsoftmax.kernels.outcomes import EXPONENT
-from fastsoftmax.kernels.packing import ROWS_AHEAD
+from fastsoftmax.kernels.packing import ROWS_AHEAD, lie_alike
 from fastsoftmax.kernels.strides import (
     SECOND,
     SOURCE,
@@ -57,7 +58,6 @@ from fastsoftmax.kernels.strides import (
 )
 from fastsoftmax.kernels.sums import LANES_BYTES, block_length, block_of, lane_count, lanes
 from fastsoftmax.kernels.sweep import line_of
-from fastsoftmax.kernels.tiles import fetch as ask_for
 from fastsoftmax.kernels.values import Value, formula
 from fastsoftmax.kernels.vectors import element, narrow, splat
 from fastsoftmax.kernels.whole import FIRST, SECOND_ONE, SHIFT, SLICE_EXPONENT
@@ -66,6 +66,9 @@ WIDE_BYTES = 4096
 """The width of a piece at the most."""
 _PIECES = 8
 """Pieces of a block, one below the other: threads have more than a few to share then."""
+NARROW_LINES = 64
+"""Rows of fewer lines are written past the caches only if they begin with a line: each end within
+one, which is written through the caches, takes as long as several lines."""
 # A vector may begin before the first column of a piece, and end after the last one.
 _COLUMNS_BYTES = WIDE_BYTES + 2 * LANES_BYTES
 # What is known of a column: its shift, frame and factor, coefficients, temperatures.
@@ -146,13 +149,14 @@ def _write_row(
         i = lead - line if lead > 0 else 0
     while i < count:
         if i >= 0 and i + strip <= count:
-            ask_for(x, ahead + i, group)
+            ask_for(x, ahead[0] + i, group)
             here, other = fetch(x, i, group), _second(operation, g, i, group, None)
             found = _results(operation, memory, i, here, other, sign, numbers)
             if streaming:
                 put_past_caches(out, i, found)
             else:
                 put(out, i, found)
+                ask_to_write(out, ahead[1] + i, group)
             i += strip
         else:
             first, last = -i, count - i
@@ -182,6 +186,10 @@ def _write_columns(operation: Operation) -> Any:
         below, beside = (length + rows - 1) // rows, (run + width - 1) // width
         sign = element(splat(-1.0 if options & NEGATED != 0 else 1.0, group), 0)
         streaming = streaming and options & MASKED == 0
+        if run < NARROW_LINES * line_count(bases[TARGET]):
+            streaming = streaming and lie_alike(axes, bases[TARGET], step_out)
+            streaming = streaming and elements_before_line(bases[TARGET]) == 0
+        ahead = ROWS_AHEAD * step_in, ROWS_AHEAD * step_out
         for task in range(first, last):
             batch, row = task // (below * beside), task // beside % below * rows
             begin = task % beside * width
@@ -209,7 +217,7 @@ def _write_columns(operation: Operation) -> Any:
             for j in range(row, min(length, row + rows)):
                 place = advance(out, j * step_out)
                 places = advance(x, j * step_in), advance(g, j * step_second), place
-                _write_row(operation, places, ROWS_AHEAD * step_in, count, known, streaming)
+                _write_row(operation, places, ahead, count, known, streaming)
                 if options & MASKED != 0:
                     mask = advance(shown, j * steps[0])
                     hide_run(place, mask, steps[1], count, hidden_result(operation, like))

@@ -41,19 +41,29 @@ ROW_BYTES = BLOCK_BYTES + LANES_BYTES
 
 
 @formula
-def fetch_group(x: Value, j: Value, like: Value) -> None:
-    """Ask for the elements, as many as `like` has, that will be at `j` some time from now."""
-    ahead = AHEAD_BYTES * 8 // x.dtype.bitwidth
+def ask_for(x: Value, j: Value, like: Value) -> None:
+    """Ask for the cache lines of the elements from `j` on, as many as `like` has."""
     for i in range(0, like.count, line_count(x)):
-        prefetch(x, j + (ahead + i))
+        prefetch(x, j + i)
+
+
+@formula
+def ask_to_write(out: Value, j: Value, like: Value) -> None:
+    """The same for elements that are to be written."""
+    for i in range(0, like.count, line_count(out)):
+        prefetch_to_write(out, j + i)
+
+
+@formula
+def fetch_group(x: Value, j: Value, like: Value) -> None:
+    """Ask for the elements, as many as `like` has, that come some time after those at `j`."""
+    ask_for(x, j + AHEAD_BYTES * 8 // x.dtype.bitwidth, like)
 
 
 @formula
 def fetch_results(out: Value, j: Value, like: Value) -> None:
-    """Ask for the lines of results, as many as `like` has, that will be at `j` later."""
-    ahead = RESULTS_AHEAD_BYTES * 8 // out.dtype.bitwidth
-    for i in range(0, like.count, line_count(out)):
-        prefetch_to_write(out, j + (ahead + i))
+    """The same for results that are written through the caches."""
+    ask_to_write(out, j + RESULTS_AHEAD_BYTES * 8 // out.dtype.bitwidth, like)
 
 
 @device

@@ -23,6 +23,7 @@ from fastsoftmax.kernels.elements import (
     put_past_caches,
 )
 from fastsoftmax.kernels.exponential import window
+from fastsoftmax.kernels.groups import ask_for
 from fastsoftmax.kernels.interleaved import COLUMNS_BYTES, DOUBLES_BYTES, spread
 from fastsoftmax.kernels.memory import (
     advance,
@@ -46,7 +47,6 @@ from fastsoftmax.kernels.operations import (
 from fastsoftmax.kernels.outcomes import EXPONENT
 from fastsoftmax.kernels.strides import SECOND, SOURCE, TARGET, described, run_at
 from fastsoftmax.kernels.sums import block_length, lane_count, lanes
-from fastsoftmax.kernels.tiles import fetch as fetch_strip
 from fastsoftmax.kernels.values import Value, formula
 from fastsoftmax.kernels.vectors import (
     any_of,
@@ -133,7 +133,7 @@ def _write_span(
                     _write_group(operation, places, j, known, None, negated, False, False)
             elif streaming:
                 for j in range(first + lead + i, last + lead, width):
-                    fetch_strip(places[0], j + most * width, lanes(notes[0]))
+                    ask_for(places[0], j + most * width, lanes(notes[0]))
                     _write_group(operation, places, j, known, None, negated, True, True)
             else:
                 for j in range(first + lead + i, last + lead, width):

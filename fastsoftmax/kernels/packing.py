@@ -6,6 +6,7 @@ from typing import Any
 
 from fastsoftmax._jit import device
 from fastsoftmax.kernels.elements import fetch, fetch_part, put, put_part, put_past_caches
+from fastsoftmax.kernels.groups import ask_for, ask_to_write
 from fastsoftmax.kernels.memory import (
     LINE_BYTES,
     PAGE_BYTES,
@@ -22,7 +23,6 @@ from fastsoftmax.kernels.operations import NEGATIVE_INFINITY, Operation, result
 from fastsoftmax.kernels.strides import TARGET, hide_run, strides_of
 from fastsoftmax.kernels.sums import LANES_BYTES, lane_count, lanes, lanes_of
 from fastsoftmax.kernels.terms import half_a_page_on
-from fastsoftmax.kernels.tiles import fetch as ask_for
 from fastsoftmax.kernels.values import Value, Vec, as_type, formula
 from fastsoftmax.kernels.vectors import maximum, splat
 
@@ -158,10 +158,12 @@ def unpack(
                 put_past_caches(out, j * step + i, found)
             else:
                 put(out, j * step + i, found)
+                ask_to_write(out, (j + ROWS_AHEAD) * step + i, lanes(tiles[0]))
     for i in range(0, last, strip):
         if i < begin or i >= whole:
             for j in range(length):
                 found = _result_at(operation, tiles, pitch, j, i, notes, None)
+                ask_to_write(out, (j + ROWS_AHEAD) * step + i, lanes(tiles[0]))
                 put_part(out, j * step + i, found, first - i, last - i)
 
 
@@ -176,21 +178,30 @@ def resolve(operation: Any, tiles: Any, pitch: Any, notes: Any, length: Any, las
 
 
 @device
+def lie_alike(axes: Any, out: Any, step_out: Any) -> Any:
+    """Whether the rows of results of all batches begin alike on cache lines."""
+    line_, strides = line_count(out), strides_of(axes, TARGET)
+    alike = step_out % line_ == 0
+    for axis in range(axes[0] - 1):
+        alike = alike and strides[axis] % line_ == 0
+    return alike
+
+
+@device
 def grid_of(axes: Any, width: Any, out: Any, step_out: Any, streaming: Any) -> Any:
     """How columns are cut into groups: ``(groups, width, run, lead, streaming)``.
 
     Groups are `width` columns, the first of them begins `lead` columns before the first
-    column.  If results are to be streamed, and the rows of all batches lie alike on cache
-    lines, groups begin with a line of the result; else they are not streamed.
+    column.  If results are to be streamed, and their rows lie alike, groups begin with a line of
+    the result; else, or if one group would become two, they are not streamed.
     """
-    rank = axes[0] - 1
-    line_ = line_count(out)
-    strides = strides_of(axes, TARGET)
-    for axis in range(rank):
-        streaming = streaming and strides[axis] % line_ == 0
-    streaming = streaming and step_out % line_ == 0
-    lead = (line_ - elements_before_line(out)) % line_ if streaming else 0
-    run = axes[1][rank]
+    line_, run = line_count(out), axes[1][axes[0] - 1]
+    lead = (line_ - elements_before_line(out)) % line_
+    streaming = streaming and lie_alike(axes, out, step_out)
+    if run <= width:
+        streaming = streaming and lead == 0 and run % lane_count(out) == 0
+    if not streaming:
+        lead = 0
     return groups_of(run, width, line_), width, run, lead, streaming
 
 
@@ -207,7 +218,7 @@ def cell_of(task: Any, grid: Any) -> Any:
 
 
 def _groups(run: int, width: int, line_: int) -> int:
-    return (run + line_ - 1 + width - 1) // width
+    return 1 if run <= width else (run + line_ - 1 + width - 1) // width
 
 
 groups_of = device(_groups)

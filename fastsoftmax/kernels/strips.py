@@ -15,9 +15,16 @@ from fastsoftmax._cpu import SECOND_LEVEL_BYTES
 from fastsoftmax._jit import device
 from fastsoftmax.kernels import exponential
 from fastsoftmax.kernels.cells import degrees_of, note, notes_for, summarise
-from fastsoftmax.kernels.elements import computed_like, fetch, put, put_past_caches
+from fastsoftmax.kernels.elements import (
+    computed_like,
+    fetch,
+    fetch_part,
+    put,
+    put_part,
+    put_past_caches,
+)
 from fastsoftmax.kernels.exponential import exponent_of, window
-from fastsoftmax.kernels.groups import raise_at
+from fastsoftmax.kernels.groups import ask_for, ask_to_write, raise_at
 from fastsoftmax.kernels.memory import (
     advance,
     load_like,
@@ -64,7 +71,6 @@ from fastsoftmax.kernels.tiles import (
     strip_like,
     taken,
 )
-from fastsoftmax.kernels.tiles import fetch as ask_for
 from fastsoftmax.kernels.values import Value, formula
 from fastsoftmax.kernels.vectors import double, splat
 
@@ -85,15 +91,17 @@ def _exchange(
     ends: Any,
     places: Any,
     i: Value,
+    last: Value | None,
     memory: Any,
     leaving: int,
 ) -> None:
     """Let the results of a strip leave the other tile, and elements take their places.
 
-    `ends` are the addresses of elements, of those that are asked for and of results; `places`
-    the offsets of the row in the tile, elements and results, `i` that of the strip.
+    `ends` are the addresses of elements and of results, and of those that are asked for; `places`
+    the offsets of the row in the tile, elements and results, `i` that of the strip.  `last` is
+    the end of a row that ends within a strip.
     """
-    x, ahead, out = ends
+    x, ahead, out, out_ahead = ends
     in_tile, in_x, in_out = places
     uppers, lowers, tops = memory
     group = strip_like(other)
@@ -101,8 +109,18 @@ def _exchange(
         left = load_like(other, in_tile + i, group)
         coefficients = load_like(uppers, i, group), load_like(lowers, i, group)
         found = result(operation, left, None, coefficients, None)
-        (put if leaving == THROUGH_CACHES else put_past_caches)(out, in_out + i, found)
-    elements = fetch(x, in_x + i, group)
+        if leaving == PAST_CACHES:
+            put_past_caches(out, in_out + i, found)
+        else:
+            ask_to_write(out_ahead, in_out + i, group)
+            if last is None:
+                put(out, in_out + i, found)
+            else:
+                put_part(out, in_out + i, found, None, last - i)
+    if last is None:
+        elements = fetch(x, in_x + i, group)
+    else:
+        elements = fetch_part(x, in_x + i, group, None, last - i, 0.0)
     ask_for(ahead, in_x + i, group)
     store(other, in_tile + i, elements)
     raise_at(tops, i, elements)
@@ -117,15 +135,21 @@ def _exchange_next(operation: Any, exchange: Any, state: Any) -> Any:
     """
     other, ends, steps, memory, leaving = exchange
     in_tile, in_x, in_out, i = state
-    places = in_tile, in_x, in_out
-    if leaving == NOTHING:
-        _exchange(operation, other, ends, places, i, memory, NOTHING)
-    elif leaving == THROUGH_CACHES:
-        _exchange(operation, other, ends, places, i, memory, THROUGH_CACHES)
+    places, last = (in_tile, in_x, in_out), steps[3]
+    is_part = last - i < strip_count(other)
+    if leaving == PAST_CACHES:
+        _exchange(operation, other, ends, places, i, None, memory, PAST_CACHES)
+    elif leaving == NOTHING:
+        if is_part:
+            _exchange(operation, other, ends, places, i, last, memory, NOTHING)
+        else:
+            _exchange(operation, other, ends, places, i, None, memory, NOTHING)
+    elif is_part:
+        _exchange(operation, other, ends, places, i, last, memory, THROUGH_CACHES)
     else:
-        _exchange(operation, other, ends, places, i, memory, PAST_CACHES)
+        _exchange(operation, other, ends, places, i, None, memory, THROUGH_CACHES)
     i += strip_count(other)
-    if i == steps[3]:
+    if i >= last:
         # Where lines of logits and results do not begin alike, the row ends in one line more.
         prefetch(ends[1], in_x + (i - 1))
         i = 0
@@ -197,8 +221,8 @@ def _stays(length: Any, step: Any, itemsize: Any) -> Any:
 
 
 @device
-def _is_whole(cell: Any, width: Any) -> Any:
-    return cell[2] == 0 and cell[3] == width
+def _is_whole(cell: Any, last: Any) -> Any:
+    return cell[2] == 0 and cell[3] == last
 
 
 @device
@@ -243,7 +267,9 @@ def _strips(operation: Operation, writes: bool) -> Any:
         grid = grid_of(axes, width, bases[TARGET], step_out, streaming and writes)
         leaving = PAST_CACHES if grid[4] else THROUGH_CACHES if writes else NOTHING
         group, strip = strip_like(like), strip_count(like)
-        steps, scope = (pitch, step_in, step_out, width), (numbers, None)
+        # Cells that don't reach over a run are all alike, be they as wide as a tile or not.
+        whole = min(width, axes[1][axes[0] - 1])
+        steps, scope = (pitch, step_in, step_out, whole), (numbers, None)
         short = length <= SINGLE
         stays = _stays(length, step_in, itemsize_of(bases[SOURCE]))
         above = cell = cell_of(first, grid)
@@ -255,16 +281,17 @@ def _strips(operation: Operation, writes: bool) -> Any:
                 cell_of(min(task + 2, last - 1), grid),
             )
             x = run_at(bases[SOURCE], below[0], below[1], axes, SOURCE)
-            ahead = advance(x, _NEAR_ROWS * step_in)
+            out = run_at(bases[TARGET], above[0], above[1], axes, TARGET)
+            ahead, out_ahead = advance(x, _NEAR_ROWS * step_in), advance(out, _NEAR_ROWS * step_out)
             if stays:
                 ahead = run_at(bases[SOURCE], later[0], later[1], axes, SOURCE)
-            out = run_at(bases[TARGET], above[0], above[1], axes, TARGET)
+                out_ahead = run_at(bases[TARGET], cell[0], cell[1], axes, TARGET)
             # What a cell does beside the others, every strip of it does.
-            together = cell[3] == width and _is_whole(below, width) and task < last - 1
+            together = cell[3] == whole and _is_whole(below, whole) and task < last - 1
             if writes:
-                together = together and _is_whole(above, width) and task > first
+                together = together and _is_whole(above, whole) and task > first
             if together:
-                for i in range(0, width, strip):
+                for i in range(0, whole, strip):
                     store(tops_below, i, splat(NEGATIVE_INFINITY, group))
             else:
                 if task > first and writes:
@@ -280,7 +307,7 @@ def _strips(operation: Operation, writes: bool) -> Any:
                     )
                 if task + 1 < last:
                     pack(other, pitch, tops_below, x, step_in, length, below[2], below[3])
-            exchange = other, (x, ahead, out), steps, (*notes_above, tops_below), leaving
+            exchange = other, (x, ahead, out, out_ahead), steps, (*notes_above, tops_below), leaving
             state = 0, 0, 0, 0
             for i in range(0, cell[3], strip):
                 column, top = advance(tile, i), load_like(tops, i, group)

@@ -13,14 +13,12 @@ from typing import Any
 from fastsoftmax._cpu import VECTOR_BYTES
 from fastsoftmax._jit import device
 from fastsoftmax.kernels.exponential import exponent_of, window
+from fastsoftmax.kernels.groups import ask_for, ask_to_write
 from fastsoftmax.kernels.memory import (
     LINE_BYTES,
     keep,
     kept,
-    line_count,
     load_like,
-    prefetch,
-    prefetch_to_write,
     store,
     workspace_bytes,
 )
@@ -147,7 +145,7 @@ def sum_lanes(
     x = load_like(tile, 0, top)
     prepared = prepare(operation, x, top, numbers, frame, heat)
     for j in range(length):
-        fetch(ahead[0], j * ahead[1], top)
+        ask_for(ahead[0], j * ahead[1], top)
         g = _loaded(operation, other, j * pitch, top)
         sums = taken(lanes_memory, j & (count - 1), sums)
         sums, left = consume(operation, sums, prepared, g, numbers, back)
@@ -198,34 +196,20 @@ def sum_pairs(
     second = prepare(operation, load_like(tile, pitch, top), top, numbers, frame, heat)
     for j in range(0, length - 1, 2):
         here, there = j * pitch, (j + 1) * pitch
-        fetch(x_ahead, j * step, top)
-        fetch(x_ahead, (j + 1) * step, top)
-        fetch_to_write(out, j * step, top)
-        fetch_to_write(out, (j + 1) * step, top)
+        ask_for(x_ahead, j * step, top)
+        ask_for(x_ahead, (j + 1) * step, top)
+        ask_to_write(out, j * step, top)
+        ask_to_write(out, (j + 1) * step, top)
         sums = _add_row(operation, tile, here, sums, first, numbers, back)
         sums = _add_row(operation, tile, there, sums, second, numbers, back)
         x, y = load_like(tile, here + 2 * pitch, top), load_like(tile, there + 2 * pitch, top)
         first = prepare(operation, x, top, numbers, frame, heat)
         second = prepare(operation, y, top, numbers, frame, heat)
     if length & 1:
-        fetch(x_ahead, (length - 1) * step, top)
-        fetch_to_write(out, (length - 1) * step, top)
+        ask_for(x_ahead, (length - 1) * step, top)
+        ask_to_write(out, (length - 1) * step, top)
         sums = _add_row(operation, tile, (length - 1) * pitch, sums, first, numbers, back)
     return sums
-
-
-@formula
-def fetch(x: Value, j: Value, like: Value) -> None:
-    """Ask for the cache lines of the elements from `j` on, as many as `like` has."""
-    for i in range(0, like.count, line_count(x)):
-        prefetch(x, j + i)
-
-
-@formula
-def fetch_to_write(out: Value, j: Value, like: Value) -> None:
-    """The same for elements that are to be written."""
-    for i in range(0, like.count, line_count(out)):
-        prefetch_to_write(out, j + i)
 
 
 def flat_totals(found: Any) -> tuple[Value, ...]:
