@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from fastsoftmax._jit import device
 from fastsoftmax.kernels.elements import as_computed, is_computed, put_part, put_past_caches
 from fastsoftmax.kernels.elements import put as put_whole
-from fastsoftmax.kernels.groups import ask_for, largest_of, shift
+from fastsoftmax.kernels.groups import ask_for, fetch_results, largest_of, shift
 from fastsoftmax.kernels.memory import (
     advance,
     elements_before_line,
@@ -164,8 +164,9 @@ def reduce_block(
     whole = count - count % step
     ahead = block_length(x)
     for j in range(0, whole, step):
-        if inputs_of(operation) < 2:  # two streams keep memory busy by themselves
-            ask_for(x, j + ahead, lanes(x))
+        ask_for(x, j + ahead, lanes(x))
+        if inputs_of(operation) == 2:
+            ask_for(g, j + ahead, lanes(x))
         sums = _add_group(operation, sums, x, g, kept, j, None, top, numbers, frame, heat, back)
     if whole < count:
         sums = _add_group(
@@ -282,6 +283,7 @@ def write_block(
             _write_group(operation, x, g, out, j, None, scope, True)
     else:
         for j in range(lead, whole, step):
+            fetch_results(out, j, lanes(x))
             _write_group(operation, x, g, out, j, None, scope, False)
     if lead > 0:
         # As the end of a line: the line after it is past the caches already, and a store
