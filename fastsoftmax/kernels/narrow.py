@@ -48,10 +48,13 @@ from fastsoftmax.kernels.strides import (
     SECOND,
     SOURCE,
     TARGET,
+    copy_in,
     described,
     gather,
     hide,
+    hide_run,
     is_row,
+    negate,
     run_places,
     scatter,
     strides_of,
@@ -151,6 +154,18 @@ def _deliver(rows: Any, target: Any, count: Any, streaming: Any) -> None:
 
 
 @device
+def _is_packed(axes: Any, dims: Any, operand: Any, length: Any) -> Any:
+    """Whether slices follow one another in memory, with nothing between them."""
+    return is_row(dims, operand) and strides_of(axes, operand)[axes[0] - 1] == length
+
+
+@device
+def _mask_is_packed(axes: Any, dims: Any, options: Any, length: Any) -> Any:
+    """The same of their mask, if there is one."""
+    return options & MASKED == 0 or _is_packed(axes, dims, MASK, length)
+
+
+@device
 def _rows_of(
     bases: Any, operand: Any, place: Any, step: Any, shown: Any, fill: Any, call: Any, rows: Any
 ) -> Any:
@@ -159,6 +174,13 @@ def _rows_of(
     negated = operand == SOURCE and options & NEGATED != 0
     if present < lane_count(rows):
         clear(rows, lane_count(rows) * length)
+    if _is_packed(axes, dims, operand, length) and _mask_is_packed(axes, dims, options, length):
+        copy_in(rows, place, 1, present * length)
+        if negated:
+            negate(rows, present * length)
+        if options & MASKED != 0:
+            hide_run(rows, shown, 1, present * length, fill)
+        return rows, length
     for i in range(present):
         row = advance(rows, i * length)
         gather(row, advance(place, i * step), 0, length, dims, operand, negated)
@@ -270,8 +292,8 @@ def _narrow(operation: Operation, bare: bool) -> Any:
         packed = x_plain and strides_of(axes, SOURCE)[rank] == length and not one_by_one
         if inputs_of(operation) == 2:  # lanes are in one order in both
             packed = packed and strides_of(axes, SECOND)[rank] == length
-        side_by_side = strides_of(axes, TARGET)[rank] == length
-        side_by_side = side_by_side and is_row(dims, TARGET) and options & MASKED == 0
+        side_by_side = _is_packed(axes, dims, TARGET, length)
+        side_by_side = side_by_side and _mask_is_packed(axes, dims, options, length)
         size, most = (length + 1) * strip, min(_GROUPS, _TILE_ROWS // (length + 1))
         # The groups that are asked for while sums are taken, counted from these.
         ahead = most + AHEAD_BYTES // (length * LANES_BYTES)
@@ -320,6 +342,10 @@ def _narrow(operation: Operation, bare: bool) -> Any:
                     _resolve(operation, tiles, here, present, length, shuffled, rows)
                     if side_by_side:
                         out, _ = _at(places, start, axes, TARGET)
+                        if options & MASKED != 0:
+                            shown, _ = _at(places, start, axes, MASK)
+                            fill = hidden_result(operation, rows)
+                            hide_run(rows, shown, 1, present * length, fill)
                         _deliver(rows, out, present * length, streaming)
                     else:
                         _scatter(operation, rows, (places, start, present), call)

@@ -141,15 +141,21 @@ def gather(
         within = start + done - above * inner
         run = min(inner - within, count - done)
         x = advance(source, locate(above, rank - 1, sizes, strides) + within * step)
-        _copy_in(advance(buffer, done), x, step, run)
+        copy_in(advance(buffer, done), x, step, run)
         done += run
     if negated:
-        for i in range(count):
-            buffer[i] = -buffer[i]
+        negate(buffer, count)
 
 
 @device
-def _copy_in(buffer: Any, source: Any, step: Any, count: Any) -> None:
+def negate(buffer: Any, count: Any) -> None:
+    """Turn the sign of `count` elements."""
+    for i in range(count):
+        buffer[i] = -buffer[i]
+
+
+@device
+def copy_in(buffer: Any, source: Any, step: Any, count: Any) -> None:
     """Copy elements `step` apart, those 1, -1 and 2 apart as vectors."""
     whole, group, lane = 0, lanes(buffer), lane_count(buffer)
     if step == 1:
