@@ -364,10 +364,11 @@ def _tile_width(geometry: Geometry, item: int) -> int:
     strip = lanes_of(item)
     column_bytes = min(geometry.length, block_of(item)) * LANES_BYTES
     near = abs(geometry.inner[0].strides[SOURCE]) * item < PAGE_BYTES
-    near = near and column_bytes <= NEAR_TILE_BYTES
+    whole = -(-geometry.batch[-1].size // strip)
+    # Runs of one cell each are all alike, and so computed side by side, whatever their width.
+    near = near and column_bytes <= NEAR_TILE_BYTES and whole > GROUP
     strips = (NEAR_TILE_BYTES if near else TILE_BYTES) // column_bytes
-    strips = min(strips, GROUP, -(-geometry.batch[-1].size // strip))
-    return strip * max(1, strips)
+    return strip * max(1, min(strips, GROUP, whole))
 
 
 def _pair_width(geometry: Geometry, item: int) -> int:
