@@ -96,7 +96,14 @@ def _backward(key: Any, name: str, arguments: tuple[Any, ...], grad_output: Any)
         )
     dims = _arguments.dims_of(dim, axis, array.ndim)
     dtypes = [result_dtype(each.dtype) for each in (grad, array)]
-    dtype = _arguments.dtype_of(None, np.empty(0, np.result_type(*[d for d in dtypes if d])))
+    try:
+        common = np.result_type(*[each for each in dtypes if each])
+    except TypeError:
+        raise TypeError(
+            f"grad_output has the dtype {grad.dtype} and output {array.dtype}, which have none in "
+            "common; cast one of them"
+        ) from None
+    dtype = _arguments.dtype_of(None, np.empty(0, common))
     mask = _arguments.where_of(where, array.shape)
     hidden = _hidden_by(grad_output, output)
     mask = _shown(mask, hidden)

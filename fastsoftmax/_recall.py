@@ -291,7 +291,8 @@ def _record(key: Any, arguments: tuple[Any, ...], second: Any, way: Way) -> None
     ):
         return
     direct = facts.direct
-    if direct is not None and (facts.cost > _MOST_DIRECT or (out is None and not direct.shape)):
+    aligned = all(each is None or each.flags.aligned for each in arrays)  # ways look themselves
+    if facts.cost > _MOST_DIRECT or not aligned or (out is None and direct and not direct.shape):
         direct = None
     # Equal calls whose objects are others each time would take all places.
     whole_key = key, axis is MISSING

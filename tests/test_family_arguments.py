@@ -198,6 +198,19 @@ def test_an_out_that_does_not_fit_is_refused(
     assert (np.asarray(out) == 7).all()
 
 
+@pytest.mark.parametrize(
+    "function", [fastsoftmax.softmax_backward, fastsoftmax.log_softmax_backward]
+)
+def test_gradients_of_dtypes_with_nothing_in_common_are_refused(function: Any) -> None:
+    bfloat16 = pytest.importorskip("ml_dtypes").bfloat16
+    half, other, out = np.ones((2, 3), np.float16), np.ones((2, 3), bfloat16), np.full((2, 3), 7.0)
+    for given in ((half, other), (other, half)):
+        with pytest.raises(TypeError, match=r"grad_output .*16 and output .*16") as caught:
+            function(*given, 1, out=out)
+        assert type(caught.value) is TypeError
+        assert (out == 7).all()
+
+
 @pytest.mark.parametrize("name", sorted(GRADIENTS))
 def test_gradient_and_output_of_different_shapes_are_refused(name: str) -> None:
     call = getattr(fastsoftmax, name)

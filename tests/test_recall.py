@@ -106,6 +106,17 @@ def test_more_calls_than_records() -> None:
     assert _recall._MOST_RECORDS / 2 < recorded() <= _recall._MOST_RECORDS < len(cases)
 
 
+def test_elements_that_are_not_aligned_are_left_to_ways() -> None:
+    memory = np.zeros(4 * 20 + 1, np.uint8)
+    x = memory[1:].view(np.float32).reshape(4, 5)
+    x[...] = array((4, 5))
+    for more in ({}, {"where": np.ones((4, 5), bool)}):
+        softmax(x.copy(), 1, **more)
+        settled(softmax, x, 1, **more)
+    assert recorded() == 2
+    assert direct() == 0
+
+
 def test_recorded_calls_are_recalled(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
     """Found where they were put, that is, whatever their strides, arrays and other arguments."""
     x = layout.of(logits((12, 10), np.float32, 3.0))
