@@ -78,7 +78,7 @@ def softmax(
     numpy.exceptions.AxisError
         `dim` is out of range, with torch's sentence.
     ValueError
-        `dim` names a dim twice, or `out`, `where`, `temperature` or `workers` do not fit.
+        `dim` names a dim twice or none, or `out`, `where`, `temperature` or `workers` do not fit.
         Nothing is written then.
 
     See Also

@@ -46,7 +46,7 @@ def softmax_backward(
     Raises
     ------
     TypeError, ValueError
-        As `softmax` does; the two shapes differ.
+        As `softmax` does; the two shapes differ, or their dtypes have none in common.
 
     See Also
     --------
@@ -113,7 +113,7 @@ def log_softmax_backward(
     Raises
     ------
     TypeError, ValueError
-        As `log_softmax` does; the two shapes differ.
+        As `log_softmax` does; the two shapes differ, or their dtypes have none in common.
 
     See Also
     --------

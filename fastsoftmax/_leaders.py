@@ -74,7 +74,7 @@ def _finisher(call: Call, count: int, along: int) -> Callable[..., tuple[Array, 
     def finish(
         found: Array, values: Array, places: Array, empty: Array | None = None
     ) -> tuple[Array, Array]:
-        result = quiet(_probabilities, found, values, temperature, wide).astype(dtype)
+        result = quiet(quiet(_probabilities, found, values, temperature, wide).astype, dtype)
         bad = ~np.isfinite(found[0])  # an infinite maximum or NaN
         if bad.any():
             if empty is not None:

@@ -159,6 +159,16 @@ def test_other_dtypes() -> None:
     assert np.array_equal(got, top_k(x.astype(np.float32), 2, 1)[0])
 
 
+@pytest.mark.parametrize(("kind", "low"), [("f2", -18.0), ("f4", -100.0), ("f8", -740.0)])
+def test_nothing_is_warned_of_whatever_the_caller_has_set(kind: str, low: float) -> None:
+    x = np.array([[0.0, low, -np.inf], [0.0, low, np.nan], [low, low, low]], kind)
+    wanted = top_k(x, 3, 1)
+    with np.errstate(all="raise"):
+        for _ in range(3):
+            for got, right in zip(top_k(x, 3, 1), wanted, strict=True):
+                assert np.array_equal(got, right, equal_nan=True)
+
+
 @pytest.mark.parametrize("kind", ["f2", "f4", "f8", ">f4", "?", "i1", "u2", "i4", "u4", "i8", "u8"])
 def test_the_second_call_is_as_the_first(kind: str) -> None:
     x = (5 * np.abs(logits((12, 10), np.float32))).astype(kind)
