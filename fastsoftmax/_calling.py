@@ -13,20 +13,8 @@ from fastsoftmax._shortcuts import known
 _Array = np.ndarray
 
 
-def called(
-    name: str,
-    input: Any,
-    dim: Any,
-    dtype: Any,
-    axis: Any,
-    out: Any,
-    where: Any,
-    temperature: Any,
-    workers: Any,
-    second: Any = None,
-) -> Any:
-    """The result of a call."""
-    arguments = input, dim, dtype, axis, out, where, temperature, workers
+def called(name: str, arguments: tuple[Any, ...], second: Any = None) -> Any:
+    """The result of a call; `arguments` are those of softmax, from `input` to `workers`."""
     found: Any = _shortcuts.recall(_shortcuts.records, name, *arguments, second)
     return found if found.__class__ is _Array else by_way(found, name, arguments, second)
 

@@ -11,7 +11,7 @@ import numpy as np
 from fastsoftmax import _plain, _temperature, _ways
 from fastsoftmax._arguments import same_memory
 from fastsoftmax._cpu import HAS_HALF
-from fastsoftmax._dtypes import FLOAT32, FLOAT64, kernel_dtype
+from fastsoftmax._dtypes import FLOAT32, FLOAT64, is_wide, kernel_dtype
 from fastsoftmax._layout import plan_for
 from fastsoftmax._memory import empty_like
 from fastsoftmax._plans import NOTHING, Plan, Task, passes_caches
@@ -199,7 +199,7 @@ def _after_casts(call: Call, result: Array) -> Way | None:
             inputs.append(each)
         elif in_place:
             inputs.append(result)
-        elif _is_wide(each):
+        elif is_wide(each.dtype):
             return None
         else:
             inputs.append(empty_like(each, call.dtype))
@@ -335,7 +335,7 @@ def whole_elements(array: Array) -> bool:
 def _cast(call: Call, array: Array, target: Array) -> None:
     """Write `array`, cast to the dtype of the call first, to `target`."""
     with np.errstate(all="ignore"):
-        if _is_wide(array) and target.dtype == FLOAT64 and call.operation is not ops.BACKWARD:
+        if is_wide(array.dtype) and target.dtype == FLOAT64 and call.operation is not ops.BACKWARD:
             _cast_wide_integers(call, array, target)
         elif call.dtype not in {target.dtype, array.dtype}:
             np.copyto(target, array.astype(call.dtype), casting="unsafe")
@@ -343,15 +343,10 @@ def _cast(call: Call, array: Array, target: Array) -> None:
             np.copyto(target, array, casting="unsafe")
 
 
-def _is_wide(array: Array) -> bool:
-    """Whether elements are integers that float64 may have to round."""
-    return array.dtype.kind in "iu" and array.itemsize == 8
-
-
 def with_exact_differences(call: Call) -> Call:
     """The same call with 64-bit integers as `_cast_wide_integers` has them."""
     array = call.inputs[0]
-    if not _is_wide(array) or array.size == 0:
+    if not is_wide(array.dtype) or array.size == 0:
         return call
     target = np.empty_like(array, FLOAT64, subok=False)
     _cast_wide_integers(call, array, target)

@@ -26,6 +26,11 @@ def is_floating(dtype: np.dtype[Any]) -> bool:
     return dtype.kind == "f" or dtype.name == "bfloat16"
 
 
+def is_wide(dtype: np.dtype[Any]) -> bool:
+    """Whether elements are integers that float64 may have to round."""
+    return dtype.kind in "iu" and dtype.itemsize == 8
+
+
 @functools.cache
 def result_dtype(given: np.dtype[Any]) -> np.dtype[Any] | None:
     """The dtype of the result for an input of the dtype `given`; None: there is none."""

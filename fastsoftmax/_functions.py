@@ -188,7 +188,8 @@ def softmin(
     >>> softmin([1.0, 2.0, 3.0], dim=0)
     array([0.6652, 0.2447, 0.09  ])
     """
-    result: _Result = called("softmin", input, dim, dtype, axis, out, where, temperature, workers)
+    arguments = input, dim, dtype, axis, out, where, temperature, workers
+    result: _Result = called("softmin", arguments)
     return result
 
 
@@ -241,9 +242,8 @@ def log_softmax(
     >>> log_softmax([0.0, -40.0], dim=0)
     array([-4.2484e-18, -4.0000e+01])
     """
-    result: _Result = called(
-        "log_softmax", input, dim, dtype, axis, out, where, temperature, workers
-    )
+    arguments = input, dim, dtype, axis, out, where, temperature, workers
+    result: _Result = called("log_softmax", arguments)
     return result
 
 
@@ -305,5 +305,5 @@ def logsumexp(
     if keepdims is not MISSING or keepdim.__class__ is not bool:
         keep = keepdim_of(keepdim, keepdims)
     name = LSE_KEEPING_DIMS if keep else LSE
-    result: _Result = called(name, input, dim, dtype, axis, out, where, _ONE, workers)
+    result: _Result = called(name, (input, dim, dtype, axis, out, where, _ONE, workers))
     return result

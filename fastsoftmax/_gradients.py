@@ -66,18 +66,8 @@ def softmax_backward(
     >>> softmax_backward([1.0, 0.0, 0.0], y, dim=0)
     array([ 0.0819, -0.022 , -0.0599])
     """
-    result: np.ndarray[Any, Any] = called(
-        "softmax_backward",
-        output,
-        dim,
-        None,
-        axis,
-        out,
-        where,
-        temperature,
-        workers,
-        grad_output,
-    )
+    arguments = output, dim, None, axis, out, where, temperature, workers
+    result: np.ndarray[Any, Any] = called("softmax_backward", arguments, grad_output)
     return result
 
 
@@ -132,16 +122,6 @@ def log_softmax_backward(
     >>> log_softmax_backward([1.0, 0.0, 0.0], y, dim=0)
     array([ 0.91  , -0.2447, -0.6652])
     """
-    result: np.ndarray[Any, Any] = called(
-        "log_softmax_backward",
-        output,
-        dim,
-        None,
-        axis,
-        out,
-        where,
-        temperature,
-        workers,
-        grad_output,
-    )
+    arguments = output, dim, None, axis, out, where, temperature, workers
+    result: np.ndarray[Any, Any] = called("log_softmax_backward", arguments, grad_output)
     return result

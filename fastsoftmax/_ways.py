@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastsoftmax import _launch
-from fastsoftmax._dtypes import FLOAT64
+from fastsoftmax._dtypes import FLOAT64, is_wide
 from fastsoftmax._memory import maker_like, numpy_empty
 from fastsoftmax._plans import OnePass, Placed, Plan
 from fastsoftmax._quiet import quiet
@@ -46,17 +46,11 @@ def of_results(
 
     It returns None where a call has to go the long way after all.
     """
-    if (
-        isinstance(plan, OnePass)
-        and plan.is_serial(workers)
-        and dtype == plan.dtype
-        and plan.is_bare
-        and plan.corner is None
-        and not plan.streaming  # which needs elements to be aligned, as all others see to
-    ):
-        return _shortest(plan, operands[SOURCE])
-    compute = _computing(plan, operands, workers)
     make = maker_like(operands[SOURCE], dtype, dims if plan.streaming else ())
+    direct = _direct(plan, operands, dtype, workers)
+    if direct is not None and not direct.besides and dtype == plan.dtype:
+        return _shortest(plan, direct, make)
+    compute = _computing(plan, operands, workers)
 
     def way(
         array: Array,
@@ -74,7 +68,7 @@ def of_results(
         compute(array, out, second, where, temperature)
         return out
 
-    return known_for(way, plan.cost, _direct(plan, operands, dtype, workers))
+    return known_for(way, plan.cost, direct)
 
 
 def known_for(way: Way, cost: float, direct: Direct | None = None) -> Way:
@@ -88,21 +82,18 @@ def _cost(*ways: Way) -> float:
     return sum(vars(way)["facts"].cost if "facts" in vars(way) else math.inf for way in ways)
 
 
-def _shortest(plan: OnePass, source: Array) -> Way:
-    kernel = _launch.ready(plan.kernel, plan.dtype, False)
-    dtype, table, tasks, size = plan.dtype, plan.table, plan.tasks, plan.scratch
-    empty, scratch = numpy_empty, _launch.own.bytes
-    make = maker_like(source, dtype)
-    flat = make(source).strides == empty(source.shape, dtype).strides  # axes of size 1 as well
-    shape = source.shape if flat else None
+def _shortest(plan: Plan, direct: Direct, make: Callable[[Array], Array]) -> Way:
+    """The way of calls that need nothing but memory for the result, if that."""
+    kernel = _launch.ready(direct.kernel, direct.stored, False)
+    table, tasks, size, scratch = direct.table, direct.tasks, direct.scratch, _launch.own.bytes
 
     def way(array: Array, out: Array | None = None, *_: None) -> Array:
         if out is None:
-            out = make(array) if shape is None else empty(shape, dtype)
+            out = make(array)
         kernel(array, out, table, scratch(size), 0, tasks)
         return out
 
-    return known_for(way, plan.cost, Direct(plan.kernel, dtype, table, tasks, size, dtype, shape))
+    return known_for(way, plan.cost, direct)
 
 
 def _direct(
@@ -112,10 +103,12 @@ def _direct(
     if not (isinstance(plan, OnePass) and plan.is_serial(workers) and plan.corner is None):
         return None
     source, _, *others = operands
-    if plan.streaming or others[TEMPERATURE - SECOND].size > 1:  # which is checked in each call
+    if plan.streaming:  # which needs elements to be aligned, as ways see to
         return None
-    like = maker_like(source, dtype)(source)
-    shape = like.shape if like.flags.c_contiguous else None
+    if others[TEMPERATURE - SECOND].size > 1:  # which is checked in each call
+        return None
+    strides = maker_like(source, dtype)(source).strides
+    flat = strides == numpy_empty(source.shape, dtype).strides  # axes of size 1 as well
     # Others than placeholders come with each call; those of the first one are not to be held.
     nothing = np.zeros(1)
     besides = tuple(each.reshape(1) if each.size == 1 else nothing for each in others)
@@ -126,7 +119,7 @@ def _direct(
         plan.tasks,
         plan.scratch,
         dtype,
-        shape,
+        source.shape if flat else None,
         () if plan.is_bare else besides,
     )
 
@@ -224,7 +217,7 @@ def after_casts(
     `in_place`: the one input is cast to where `way` writes its results.
     """
     first, *others = inputs
-    is_wide = in_place and first.dtype.kind in "iu" and first.itemsize == 8 and dtype == FLOAT64
+    may_round = in_place and is_wide(first.dtype) and dtype == FLOAT64
     makers = [None if each.dtype == dtype else maker_like(each, dtype) for each in inputs]
     make, make_second = makers[0], makers[1] if others else None
     largest = np.maximum.reduce
@@ -240,7 +233,7 @@ def after_casts(
             cast = out if in_place and out is not None else make(array)
             quiet(np.copyto, cast, array, "unsafe")
             array = cast
-            if is_wide and not largest(np.abs(cast), None) < _LEAST_ROUNDED:
+            if may_round and not largest(np.abs(cast), None) < _LEAST_ROUNDED:
                 return None
         if make_second is not None and second is not None:
             cast = make_second(second)
