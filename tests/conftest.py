@@ -66,6 +66,12 @@ def _past_caches(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     forget()
 
 
+@pytest.fixture(params=["by its key", "recorded"])
+def _ways_of_later_calls(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.param == "recorded":
+        record_at_once(monkeypatch)
+
+
 @pytest.fixture
 def _calls_recorded_at_once(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     record_at_once(monkeypatch)
