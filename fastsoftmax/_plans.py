@@ -25,7 +25,7 @@ from fastsoftmax.kernels.operations import LOGS, RESULTS, SOFTMAX, SUMMARY_WANTE
 from fastsoftmax.kernels.outcomes import PARTS
 from fastsoftmax.kernels.packing import GROUP, tasks_in, tile_bytes
 from fastsoftmax.kernels.rows import rows, scratch_bytes
-from fastsoftmax.kernels.strides import FAR, NEAR, PAST_CACHES, SECOND, SOURCE, TARGET
+from fastsoftmax.kernels.strides import FAR, IN_MEMORY, NEAR, PAST_CACHES, SECOND, SOURCE, TARGET
 from fastsoftmax.kernels.sums import LANES_BYTES, block_of, lanes_of
 
 if TYPE_CHECKING:
@@ -169,6 +169,7 @@ class Plan:
         size = geometry.length * geometry.slices * self.dtype.itemsize
         reach = FAR if 2 * size > SECOND_LEVEL_BYTES else NEAR
         reach = PAST_CACHES if self.streaming else reach
+        reach = IN_MEMORY if passes_caches(size, across=False) else reach
         return geometry.table(reach, self.width or self.batch, *self._fields)
 
 

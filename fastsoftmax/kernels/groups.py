@@ -10,6 +10,7 @@ from fastsoftmax.kernels.memory import (
     line_count,
     load_like,
     prefetch,
+    prefetch_soon,
     prefetch_to_write,
     store,
 )
@@ -35,6 +36,9 @@ AHEAD_BYTES = 8192
 # The same of results that are written through the caches: (4096, 1024) float32 took 0.33 ns an
 # element on one thread without and takes 0.28 with it (where a core has 2 MiB of its own).
 RESULTS_AHEAD_BYTES = 4096
+SOON_LINES = 16
+"""How many lines ahead pieces of rows are asked for, which are too short for the processor's own
+prefetching to be of use: as many as a first-level cache can wait for at once."""
 # The last group of a block is read whole.
 ROW_BYTES = BLOCK_BYTES + LANES_BYTES
 """What a block takes."""
@@ -45,6 +49,13 @@ def ask_for(x: Value, j: Value, like: Value) -> None:
     """Ask for the cache lines of the elements from `j` on, as many as `like` has."""
     for i in range(0, like.count, line_count(x)):
         prefetch(x, j + i)
+
+
+@formula
+def ask_soon(x: Value, j: Value, like: Value) -> None:
+    """The same for elements that are read next, see `SOON_LINES`."""
+    for i in range(0, like.count, line_count(x)):
+        prefetch_soon(x, j + i)
 
 
 @formula

@@ -249,24 +249,30 @@ def clear(address: Value, count: Value) -> None:
 
 @formula
 def prefetch(address: Value, index: Any) -> None:
-    """Ask for the cache line of element `index`, which will be read soon."""
-    _prefetch(address, index, 0)
+    """Ask for the cache line of element `index`, which will be read.
+
+    Into the second-level cache: the first has little room to spare.
+    """
+    _prefetch(address, index, 0, 2)
+
+
+@formula
+def prefetch_soon(address: Value, index: Any) -> None:
+    """The same for a line that will be read next: into the first-level cache."""
+    _prefetch(address, index, 0, 3)
 
 
 @formula
 def prefetch_to_write(address: Value, index: Any) -> None:
     """Ask for the cache line of element `index`, which will be written in part soon."""
-    _prefetch(address, index, 1)
+    _prefetch(address, index, 1, 3)
 
 
-def _prefetch(address: Value, index: Any, write: int) -> None:
+def _prefetch(address: Value, index: Any, write: int, locality: int) -> None:
     def instructions(builder: ir.IRBuilder, address: Any, index: Any) -> Any:
         line = builder.bitcast(builder.gep(address, [index]), ir.IntType(8).as_pointer())
-        # Into the second-level cache when reading: the first has little room to spare.
-        locality = INT32(3 if write else 2)
-        call_llvm(
-            builder, "llvm.prefetch.p0", ir.VoidType(), [line, INT32(write), locality, INT32(1)]
-        )
+        numbers = [INT32(number) for number in (write, locality, 1)]
+        call_llvm(builder, "llvm.prefetch.p0", ir.VoidType(), [line, *numbers])
 
     emit(types.none, instructions, address, index)
 

@@ -38,7 +38,7 @@ FIELDS = (
 )
 """Elements of a slice, where arrays are, columns of a tile, what is asked for
 (kernels/operations.py), numbers in a plane of the summary, arrays with strides, axes."""
-NEAR, FAR, PAST_CACHES = range(3)
+NEAR, FAR, PAST_CACHES, IN_MEMORY = range(4)
 """Arrays fit the second-level cache; they don't; results are to be written past all caches."""
 _FIRST_AXIS = len(FIELDS)
 SOURCE, TARGET, SECOND, MASK, TEMPERATURE, SUMMARY = range(6)
@@ -57,7 +57,7 @@ def described(geometry: Any) -> Any:
     operands, rank = fields[5], fields[6]
     batch = _axes(advance(fields, _FIRST_AXIS), rank)
     dims = _axes(advance(fields, _FIRST_AXIS + (1 + operands) * rank), fields[7])
-    streaming = fields[1] == PAST_CACHES
+    streaming = fields[1] >= PAST_CACHES
     return fields[0], streaming, fields[2], fields[3], fields[4], batch, dims
 
 
@@ -65,6 +65,12 @@ def described(geometry: Any) -> Any:
 def is_far(geometry: Any) -> Any:
     """Whether what is read next should be asked for."""
     return pointer(geometry)[1] != NEAR
+
+
+@device
+def is_in_memory(geometry: Any) -> Any:
+    """Whether the input is likely to be in no cache."""
+    return pointer(geometry)[1] == IN_MEMORY
 
 
 @device

@@ -11,7 +11,6 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from fastsoftmax._cpu import SECOND_LEVEL_BYTES
 from fastsoftmax._jit import device
 from fastsoftmax.kernels import exponential
 from fastsoftmax.kernels.cells import degrees_of, note, notes_for, summarise
@@ -24,11 +23,12 @@ from fastsoftmax.kernels.elements import (
     put_past_caches,
 )
 from fastsoftmax.kernels.exponential import exponent_of, window
-from fastsoftmax.kernels.groups import ask_for, ask_to_write, raise_at
+from fastsoftmax.kernels.groups import SOON_LINES, ask_for, ask_soon, ask_to_write, raise_at
 from fastsoftmax.kernels.memory import (
     advance,
+    line_count,
     load_like,
-    prefetch,
+    prefetch_soon,
     store,
     stream_fence,
     workspace,
@@ -56,9 +56,8 @@ from fastsoftmax.kernels.packing import (
     tile_in,
     unpack,
 )
-from fastsoftmax.kernels.strides import SOURCE, TARGET, described, run_at, strides_of
+from fastsoftmax.kernels.strides import SOURCE, TARGET, described, is_in_memory, run_at, strides_of
 from fastsoftmax.kernels.sums import SINGLE, lane_count
-from fastsoftmax.kernels.terms import itemsize_of
 from fastsoftmax.kernels.tiles import (
     TOTALS_BYTES,
     fold_lanes,
@@ -76,12 +75,6 @@ from fastsoftmax.kernels.vectors import double, splat
 
 NOTHING, THROUGH_CACHES, PAST_CACHES = range(3)
 """How results leave a tile."""
-
-_NEAR_ROWS = 8
-"""How many rows ahead lines are asked for if what is asked for a cell ahead does not stay.
-
-Where rows lie a power of two apart, they drive one another out of the second-level cache.
-"""
 
 
 @formula
@@ -121,7 +114,7 @@ def _exchange(
         elements = fetch(x, in_x + i, group)
     else:
         elements = fetch_part(x, in_x + i, group, None, last - i, 0.0)
-    ask_for(ahead, in_x + i, group)
+    ask_soon(ahead, in_x + i, group)
     store(other, in_tile + i, elements)
     raise_at(tops, i, elements)
 
@@ -131,9 +124,10 @@ def _exchange_next(operation: Any, exchange: Any, state: Any) -> Any:
     """The next `_exchange`; returns the `state` after it.
 
     `state` is where it takes place: ``(*places, i)``; `exchange` are the other tile, `ends`,
-    what `places` take from row to row with the width of a row, `memory` and `leaving`.
+    what `places` take from row to row with the width of a row, `memory` and `leaving`, and where
+    the elements are that will be read a cell later, if they are to be asked for.
     """
-    other, ends, steps, memory, leaving = exchange
+    other, ends, steps, memory, leaving, later, is_wanted = exchange
     in_tile, in_x, in_out, i = state
     places, last = (in_tile, in_x, in_out), steps[3]
     is_part = last - i < strip_count(other)
@@ -148,10 +142,12 @@ def _exchange_next(operation: Any, exchange: Any, state: Any) -> Any:
         _exchange(operation, other, ends, places, i, last, memory, THROUGH_CACHES)
     else:
         _exchange(operation, other, ends, places, i, None, memory, THROUGH_CACHES)
+    if is_wanted:
+        ask_for(later, in_x + i, strip_like(other))
     i += strip_count(other)
     if i >= last:
         # Where lines of logits and results do not begin alike, the row ends in one line more.
-        prefetch(ends[1], in_x + (i - 1))
+        prefetch_soon(ends[1], in_x + (i - 1))
         i = 0
         in_tile, in_x, in_out = in_tile + steps[0], in_x + steps[1], in_out + steps[2]
     return in_tile, in_x, in_out, i
@@ -211,13 +207,9 @@ def _reduce_strip(
 
 
 @device
-def _stays(length: Any, step: Any, itemsize: Any) -> Any:
-    """Whether what is asked for a cell ahead, rows so far apart, is in the caches by then.
-
-    By the power of two in the distance of rows, which are in the same sets of a cache then.
-    """
-    apart = abs(step * itemsize)
-    return 2 * length * (apart & -apart) <= SECOND_LEVEL_BYTES
+def _rows_ahead(width: Any, line_: Any) -> Any:
+    """How many rows ahead lines are asked for, rows being `width` elements."""
+    return max(1, SOON_LINES * line_ // width)
 
 
 @device
@@ -270,22 +262,20 @@ def _strips(operation: Operation, writes: bool) -> Any:
         # Cells that don't reach over a run are all alike, be they as wide as a tile or not.
         whole = min(width, axes[1][axes[0] - 1])
         steps, scope = (pitch, step_in, step_out, whole), (numbers, None)
-        short = length <= SINGLE
-        stays = _stays(length, step_in, itemsize_of(bases[SOURCE]))
+        short, in_memory = length <= SINGLE, is_in_memory(geometry)
+        ahead_in = _rows_ahead(whole, line_count(bases[SOURCE])) * step_in
+        ahead_out = _rows_ahead(whole, line_count(bases[TARGET])) * step_out
         above = cell = cell_of(first, grid)
         x = run_at(bases[SOURCE], cell[0], cell[1], axes, SOURCE)
         pack(tile, pitch, tops, x, step_in, length, cell[2], cell[3])
         for task in range(first, last):
-            below, later = (
+            below, after = (
                 cell_of(min(task + 1, last - 1), grid),
                 cell_of(min(task + 2, last - 1), grid),
             )
             x = run_at(bases[SOURCE], below[0], below[1], axes, SOURCE)
             out = run_at(bases[TARGET], above[0], above[1], axes, TARGET)
-            ahead, out_ahead = advance(x, _NEAR_ROWS * step_in), advance(out, _NEAR_ROWS * step_out)
-            if stays:
-                ahead = run_at(bases[SOURCE], later[0], later[1], axes, SOURCE)
-                out_ahead = run_at(bases[TARGET], cell[0], cell[1], axes, TARGET)
+            ends = x, advance(x, ahead_in), out, advance(out, ahead_out)
             # What a cell does beside the others, every strip of it does.
             together = cell[3] == whole and _is_whole(below, whole) and task < last - 1
             if writes:
@@ -307,7 +297,9 @@ def _strips(operation: Operation, writes: bool) -> Any:
                     )
                 if task + 1 < last:
                     pack(other, pitch, tops_below, x, step_in, length, below[2], below[3])
-            exchange = other, (x, ahead, out, out_ahead), steps, (*notes_above, tops_below), leaving
+            later = run_at(bases[SOURCE], after[0], after[1], axes, SOURCE)
+            memory = *notes_above, tops_below
+            exchange = other, ends, steps, memory, leaving, later, in_memory
             state = 0, 0, 0, 0
             for i in range(0, cell[3], strip):
                 column, top = advance(tile, i), load_like(tops, i, group)
