@@ -194,7 +194,8 @@ class OnePass(Plan):
                 self.kernel = strips.strips(task.operation, task.is_bare)
                 self.width, tiles = pair, 2
                 self.least = LEAST_CELLS
-            per_run = tasks_in(run.size, self.width, dtype.itemsize)
+            streaming = self.streaming and bool(task.options & RESULTS)
+            per_run = tasks_in(run.size, self.width, dtype.itemsize, streaming)
             tile = tile_bytes(geometry.length, self.width, self.item)
             self.scratch = _rounded(tile * tiles)
         elif kind == "rows" and geometry.length <= block_of(self.item):
@@ -296,7 +297,7 @@ class Split(Plan):
         if steps == "across":
             self.width = _tile_width(geometry, self.item)
             size = tile_bytes(block, self.width, self.item)
-            groups *= tasks_in(run.size, self.width, dtype.itemsize)
+            groups *= tasks_in(run.size, self.width, dtype.itemsize, False)
         elif steps == "interleaved":
             self.width = run.size
             size = interleaved.tile_bytes(block, run.size, self.item)

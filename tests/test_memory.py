@@ -29,6 +29,29 @@ CODE = """
 """
 
 
+OFFERED = """
+    import json, pathlib
+    import numpy as np
+    import fastsoftmax
+    from fastsoftmax import _memory
+    rollup = pathlib.Path("/proc/self/smaps_rollup")
+    def offered():
+        lines = rollup.read_text().splitlines() if rollup.exists() else []
+        return sum(1024 * int(line.split()[1]) for line in lines if line.startswith("LazyFree"))
+    small, large = np.zeros((400, 1000), np.float32), np.zeros((1000, 2000), np.float32)
+    fastsoftmax.softmax(small, 1), fastsoftmax.softmax(large, 1)
+    _memory._kept.clear()  # what first calls need besides
+    in_turn = []
+    for _ in range(20):
+        for x in small, large:
+            fastsoftmax.softmax(x, 1)
+            in_turn.append(offered())
+    for _ in range(20):
+        fastsoftmax.softmax(small, 1)
+    print(json.dumps([rollup.exists(), max(in_turn), offered(), large.nbytes]))
+"""
+
+
 @pytest.mark.parametrize("spare", [0, 40, 80])
 def test_no_more_is_kept_than_was_said(spare: int) -> None:
     said = processes.run(CODE, FASTSOFTMAX_SPARE_BYTES=str(spare * MIB))
@@ -49,6 +72,24 @@ def test_a_result_gets_the_memory_of_one_that_is_gone(monkeypatch: pytest.Monkey
     del part
     again = fastsoftmax.softmax(x, 1)
     assert again.ctypes.data == address
+
+
+def test_of_several_pieces_the_last_one_is_used_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_memory, "_kept", deque())
+    x = np.zeros((1024, 1031), np.float32)
+    first, second = fastsoftmax.softmax(x, 1), fastsoftmax.softmax(x, 1)
+    address = second.ctypes.data
+    del first, second
+    for _ in range(4):
+        assert fastsoftmax.softmax(x, 1).ctypes.data == address
+
+
+def test_idle_memory_is_offered_to_the_system_but_none_that_is_used_in_turn() -> None:
+    told, in_turn, idle, size = json.loads(processes.run(OFFERED))
+    if not told:
+        pytest.skip("this system does not tell what is offered to it")
+    assert in_turn == 0
+    assert idle > size / 2  # the system does not count what it has yet to sort
 
 
 @pytest.mark.parametrize("offset", [0, 4, 16, 60])

@@ -46,7 +46,7 @@ from fastsoftmax.kernels.operations import (
     shifted,
 )
 from fastsoftmax.kernels.outcomes import EXPONENT
-from fastsoftmax.kernels.packing import ROWS_AHEAD, lie_alike
+from fastsoftmax.kernels.packing import NARROW_LINES, ROWS_AHEAD, begin_with_lines
 from fastsoftmax.kernels.strides import (
     SECOND,
     SOURCE,
@@ -66,9 +66,6 @@ WIDE_BYTES = 4096
 """The width of a piece at the most."""
 _PIECES = 8
 """Pieces of a block, one below the other: threads have more than a few to share then."""
-NARROW_LINES = 64
-"""Rows of fewer lines are written past the caches only if they begin with a line: each end within
-one, which is written through the caches, takes as long as several lines."""
 # A vector may begin before the first column of a piece, and end after the last one.
 _COLUMNS_BYTES = WIDE_BYTES + 2 * LANES_BYTES
 # What is known of a column: its shift, frame and factor, coefficients, temperatures.
@@ -186,9 +183,8 @@ def _write_columns(operation: Operation) -> Any:
         below, beside = (length + rows - 1) // rows, (run + width - 1) // width
         sign = element(splat(-1.0 if options & NEGATED != 0 else 1.0, group), 0)
         streaming = streaming and options & MASKED == 0
-        if run < NARROW_LINES * line_count(bases[TARGET]):
-            streaming = streaming and lie_alike(axes, bases[TARGET], step_out)
-            streaming = streaming and elements_before_line(bases[TARGET]) == 0
+        if run <= NARROW_LINES * line_count(bases[TARGET]):
+            streaming = streaming and begin_with_lines(axes, bases[TARGET], step_out)
         ahead = ROWS_AHEAD * step_in, ROWS_AHEAD * step_out
         for task in range(first, last):
             batch, row = task // (below * beside), task // beside % below * rows

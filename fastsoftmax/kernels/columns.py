@@ -76,6 +76,7 @@ def _columns(operation: Operation, bare: bool) -> Any:
         clear_after(tile, pitch, length)
         tops, notes = workspace(like, GROUP_BYTES), notes_for(operation, like, GROUP_BYTES)
         step_in, step_out = strides_of(dims, SOURCE)[0], strides_of(dims, TARGET)[0]
+        streaming = streaming and options & RESULTS != 0
         grid = grid_of(axes, width, bases[TARGET], step_out, streaming)
         group, strip = lanes(like), lane_count(like)
         for task in range(first, last):

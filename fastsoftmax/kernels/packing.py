@@ -31,6 +31,9 @@ GROUP = 4
 GROUP_BYTES = GROUP * LANES_BYTES
 ROWS_AHEAD = 8
 """How many rows ahead lines are asked for where nothing else is done meanwhile."""
+NARROW_LINES = 32
+"""Rows of so many lines or fewer go past the caches only if they begin with one: each end within
+a line, which is written through the caches, takes as long as several lines."""
 
 
 @formula
@@ -188,21 +191,29 @@ def lie_alike(axes: Any, out: Any, step_out: Any) -> Any:
 
 
 @device
+def begin_with_lines(axes: Any, out: Any, step_out: Any) -> Any:
+    """Whether they all begin with a line."""
+    return elements_before_line(out) == 0 and lie_alike(axes, out, step_out)
+
+
+@device
 def grid_of(axes: Any, width: Any, out: Any, step_out: Any, streaming: Any) -> Any:
     """How columns are cut into groups: ``(groups, width, run, lead, streaming)``.
 
     Groups are `width` columns, the first of them begins `lead` columns before the first
     column.  If results are to be streamed, and their rows lie alike, groups begin with a line of
-    the result; else, or if one group would become two, they are not streamed.
+    the result; else, if rows are narrow and don't begin with one, or if their only group ends
+    within a vector, they are not streamed.
     """
     line_, run = line_count(out), axes[1][axes[0] - 1]
-    lead = (line_ - elements_before_line(out)) % line_
+    groups = groups_of(run, width, line_, streaming)
     streaming = streaming and lie_alike(axes, out, step_out)
+    if run <= NARROW_LINES * line_:
+        streaming = streaming and elements_before_line(out) == 0
     if run <= width:
-        streaming = streaming and lead == 0 and run % lane_count(out) == 0
-    if not streaming:
-        lead = 0
-    return groups_of(run, width, line_), width, run, lead, streaming
+        streaming = streaming and run % lane_count(out) == 0
+    lead = (line_ - elements_before_line(out)) % line_ if streaming else 0
+    return groups, width, run, lead, streaming
 
 
 @device
@@ -217,16 +228,17 @@ def cell_of(task: Any, grid: Any) -> Any:
     return batch, begin, max(0, -begin), min(width, run - begin)
 
 
-def _groups(run: int, width: int, line_: int) -> int:
-    return 1 if run <= width else (run + line_ - 1 + width - 1) // width
+def _groups(run: int, width: int, line_: int, streaming: bool) -> int:
+    lead = line_ - 1 if streaming and run > NARROW_LINES * line_ else 0
+    return (run + lead + width - 1) // width
 
 
 groups_of = device(_groups)
 
 
-def tasks_in(run: int, width: int, itemsize: int) -> int:
+def tasks_in(run: int, width: int, itemsize: int, streaming: bool) -> int:
     """The number of groups of one batch, see `grid_of`, for results of `itemsize` bytes."""
-    return _groups(run, width, LINE_BYTES // itemsize)
+    return _groups(run, width, LINE_BYTES // itemsize, streaming)
 
 
 def _pitch(width: int, line_: int) -> int:
