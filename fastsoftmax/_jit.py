@@ -15,7 +15,7 @@ from numba.core import cgutils, types
 from numba.extending import NativeValue, intrinsic, models, register_model, unbox
 
 from fastsoftmax import _cache
-from fastsoftmax._cpu import SECOND_LEVEL_BYTES, VECTOR_BYTES
+from fastsoftmax._cpu import FIRST_LEVEL_BYTES, VECTOR_BYTES
 from fastsoftmax._device import DeviceCompiler
 
 if numba.config.DISABLE_JIT:
@@ -46,7 +46,7 @@ SCRATCH_UNIT = 64
 
 @functools.cache
 def _fingerprint() -> str:
-    machine = VECTOR_BYTES, SECOND_LEVEL_BYTES
+    machine = VECTOR_BYTES, FIRST_LEVEL_BYTES
     return _cache.fingerprint((_OPTIONS, _INLINED, _WITH_OBJECTS, machine))
 
 

@@ -12,21 +12,30 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from fastsoftmax import _launch
-from fastsoftmax._cpu import FIRST_LEVEL_BYTES, LAST_LEVEL_BYTES, SECOND_LEVEL_BYTES
+from fastsoftmax._cpu import LAST_LEVEL_BYTES, SECOND_LEVEL_BYTES
 from fastsoftmax._jit import SCRATCH_UNIT, Kernel
+from fastsoftmax._tiling import batch_rows, is_scattered, pair_width, tile_width
 from fastsoftmax.kernels import columns, interleaved, narrow, short, strips, whole
 from fastsoftmax.kernels.classes import of_classes
+from fastsoftmax.kernels.column_blocks import reduce_column_blocks
 from fastsoftmax.kernels.column_results import pieces_in, write_columns
 from fastsoftmax.kernels.interleaved_results import write_interleaved
 from fastsoftmax.kernels.leaders import leaders_kernel
 from fastsoftmax.kernels.losses import losses_kernel
-from fastsoftmax.kernels.memory import PAGE_BYTES
-from fastsoftmax.kernels.operations import LOGS, RESULTS, SOFTMAX, SUMMARY_WANTED, Operation
+from fastsoftmax.kernels.operations import (
+    BACKWARD,
+    LOG_BACKWARD,
+    LOGS,
+    RESULTS,
+    SOFTMAX,
+    SUMMARY_WANTED,
+    Operation,
+)
 from fastsoftmax.kernels.outcomes import PARTS
-from fastsoftmax.kernels.packing import GROUP, tasks_in, tile_bytes
+from fastsoftmax.kernels.packing import tasks_in, tile_bytes
 from fastsoftmax.kernels.rows import rows, scratch_bytes
 from fastsoftmax.kernels.strides import FAR, IN_MEMORY, NEAR, PAST_CACHES, SECOND, SOURCE, TARGET
-from fastsoftmax.kernels.sums import LANES_BYTES, block_of, lanes_of
+from fastsoftmax.kernels.sums import block_of, lanes_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,20 +44,10 @@ if TYPE_CHECKING:
 
 Array = np.ndarray[Any, Any]
 
-# The size of a tile at the most: with rows a page or more apart, wide rows are worth more
-# than a tile that stays in the first-level cache.
-TILE_BYTES = min(1 << 20, SECOND_LEVEL_BYTES)
-NEAR_TILE_BYTES = 24 << 10
 # Input and results that caches are taken to keep.  A core's part of a last-level cache is not
 # told; on servers, where dozens share one, it is no more than so many times the second level.
 MOST_KEPT_BYTES = min(LAST_LEVEL_BYTES // 4, 24 * SECOND_LEVEL_BYTES)
 MOST_KEPT_ACROSS_BYTES = min(MOST_KEPT_BYTES, 3 * SECOND_LEVEL_BYTES)
-# Of two tiles at once, by what was measured at (1000, 4096) float64 dim 0: 3.3 ms with 62 % of a
-# second-level cache, 4.1 with all of it.
-PAIR_SHARE = 0.75
-# The narrowest may take all of it, and what tiles need besides their rows: (4096, 4096) float32
-# dim 0 takes 5.3 ms with two tiles of 128 bytes' width and 6.4 with one of 256.
-MOST_PAIR_SHARE = 1 + 1 / 32
 # The first and last of the cells that a thread gets have no neighbour to be computed beside.
 LEAST_CELLS = 8
 # Neither have the first and last of rows that are computed block by block.
@@ -90,6 +89,12 @@ class Task(NamedTuple):
         return self.operation is LOGS and self.options == SUMMARY_WANTED
 
     @property
+    def is_plain(self) -> bool:
+        """Whether there is nothing but inputs and one output: no mask, and no temperature."""
+        is_gradient = self.operation in {BACKWARD, LOG_BACKWARD} and self.options == RESULTS
+        return self.is_bare or self.is_summary or is_gradient
+
+    @property
     def touched(self) -> tuple[int, ...]:
         """The operands of the size of the input that are there."""
         second = (SECOND,) if self.operation.inputs == 2 else ()
@@ -124,7 +129,9 @@ class Plan:
         self.corner = geometry.corner
         elements = geometry.length * geometry.slices
         self.cost = elements * COST[kind][self.item]
-        self.streaming = passes_caches(elements * dtype.itemsize, across)
+        self._bytes = elements * dtype.itemsize
+        self._in_memory = passes_caches(self._bytes, across=False)
+        self.streaming = passes_caches(self._bytes, across)
         self.width = 0
         self.batch = 1
         """Rows that are computed at a time."""
@@ -166,10 +173,9 @@ class Plan:
         return workers == 1 or _launch.is_serial(self.tasks, self.cost)
 
     def _table(self, geometry: Geometry) -> Array:
-        size = geometry.length * geometry.slices * self.dtype.itemsize
-        reach = FAR if 2 * size > SECOND_LEVEL_BYTES else NEAR
+        reach = FAR if 2 * self._bytes > SECOND_LEVEL_BYTES else NEAR
         reach = PAST_CACHES if self.streaming else reach
-        reach = IN_MEMORY if passes_caches(size, across=False) else reach
+        reach = IN_MEMORY if self._in_memory else reach
         return geometry.table(reach, self.width or self.batch, *self._fields)
 
 
@@ -188,11 +194,12 @@ class OnePass(Plan):
         self.kernel: Kernel = rows
         if kind == "columns":
             self.kernel = columns.columns(task.operation, task.is_bare)
-            self.width = _tile_width(geometry, self.item)
-            tiles, pair = task.operation.inputs, _pair_width(geometry, self.item)
-            if pair and (task.is_bare or task.is_summary):
-                self.kernel = strips.strips(task.operation, task.is_bare)
-                self.width, tiles = pair, 2
+            tiles = task.operation.inputs
+            self.width = tile_width(geometry, self.item, tiles)
+            pair = pair_width(geometry, self.item, tiles)
+            if pair and task.is_plain:
+                self.kernel = strips.strips(task.operation, not task.is_summary)
+                self.width, tiles = pair, 2 * tiles
                 self.least = LEAST_CELLS
             streaming = self.streaming and bool(task.options & RESULTS)
             per_run = tasks_in(run.size, self.width, dtype.itemsize, streaming)
@@ -200,7 +207,7 @@ class OnePass(Plan):
             self.scratch = _rounded(tile * tiles)
         elif kind == "rows" and geometry.length <= block_of(self.item):
             self.kernel = short.short
-            self.batch = _batch_rows(geometry.length, self.item)
+            self.batch = batch_rows(geometry.length, self.item)
             self.scratch = _rounded(short.scratch_bytes(geometry.length, self.item, self.batch))
         elif kind == "rows":
             self.scratch = _rounded(scratch_bytes(geometry.length, self.item))
@@ -289,19 +296,25 @@ class Split(Plan):
         self.blocks = -(-geometry.length // block_of(self.item))
         self.writes = bool(task.options & RESULTS)
         self.reduce, self.write = (step(task.operation) for step in STEPS[steps])
+        tiles = task.operation.inputs
         self.join: Kernel = whole.join(task.operation)
         *above, run = geometry.batch
         groups, block, size = self.slices, block_of(self.item), 0
         if steps != "along":
             groups = math.prod(axis.size for axis in above)
         if steps == "across":
-            self.width = _tile_width(geometry, self.item)
+            self.width = tile_width(geometry, self.item, tiles)
+            pair = pair_width(geometry, self.item, tiles)
+            if self._in_memory and not is_scattered(geometry, dtype.itemsize):
+                pair = 0
+            if pair and (task.is_bare or task.is_summary):
+                self.reduce, self.width, tiles = reduce_column_blocks(task.operation), pair, 2
             size = tile_bytes(block, self.width, self.item)
             groups *= tasks_in(run.size, self.width, dtype.itemsize, False)
         elif steps == "interleaved":
             self.width = run.size
             size = interleaved.tile_bytes(block, run.size, self.item)
-        self.scratch = _rounded(size * task.operation.inputs)
+        self.scratch = _rounded(size * tiles)
         self.table = self._table(geometry)
         self.tasks = self._pieces = groups * self.blocks
         if steps == "across":
@@ -351,38 +364,3 @@ def _no_bytes(_: int) -> Array:
 
 def _rounded(size: int) -> int:
     return -(-size // SCRATCH_UNIT) * SCRATCH_UNIT
-
-
-def _batch_rows(length: int, item: int) -> int:
-    """Short rows in a batch: as many as the first-level cache has room for, five times and some.
-
-    Logits, those of the next batch, terms, those of the batch above, and its results.
-    """
-    return max(1, min(short.MOST_ROWS, FIRST_LEVEL_BYTES // 6 // (length * item)))
-
-
-def _tile_width(geometry: Geometry, item: int) -> int:
-    """The slices in a tile of columns: whole strips, as many as its size allows."""
-    strip = lanes_of(item)
-    column_bytes = min(geometry.length, block_of(item)) * LANES_BYTES
-    near = abs(geometry.inner[0].strides[SOURCE]) * item < PAGE_BYTES
-    whole = -(-geometry.batch[-1].size // strip)
-    # Runs of one cell each are all alike, and so computed side by side, whatever their width.
-    near = near and column_bytes <= NEAR_TILE_BYTES and whole > GROUP
-    strips = (NEAR_TILE_BYTES if near else TILE_BYTES) // column_bytes
-    return strip * max(1, min(strips, GROUP, whole))
-
-
-def _pair_width(geometry: Geometry, item: int) -> int:
-    """The slices in each of two tiles, 0 if there is no room for two.
-
-    Of half the width of one tile at the least: rows that are far apart are read faster in wide
-    pieces, by more than what is gained by two tiles.
-    """
-    widest = _tile_width(geometry, item)
-    widths = range(widest, (widest - 1) // 2, -lanes_of(item))
-    sizes = [2 * tile_bytes(geometry.length, width, item) for width in widths]
-    for width, size in zip(widths, sizes, strict=True):
-        if size <= PAIR_SHARE * TILE_BYTES:
-            return width
-    return widths[-1] if sizes[-1] <= MOST_PAIR_SHARE * TILE_BYTES else 0

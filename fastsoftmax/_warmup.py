@@ -15,6 +15,7 @@ from fastsoftmax._plans import STEPS
 from fastsoftmax.kernels import columns, narrow, whole
 from fastsoftmax.kernels import operations as ops
 from fastsoftmax.kernels.classes import LEAST_CLASSES, MOST_CLASSES, of_classes
+from fastsoftmax.kernels.column_blocks import reduce_column_blocks
 from fastsoftmax.kernels.leaders import leaders_kernel
 from fastsoftmax.kernels.losses import losses_kernel
 from fastsoftmax.kernels.rows import rows
@@ -116,6 +117,8 @@ def kernels_for(function: str, layout: str, classes: Sequence[int] = ()) -> list
     besides = [_BESIDES[function]] if function in _BESIDES else []
     if layout == "split":
         steps: list[Callable[..., Kernel]] = [*chain.from_iterable(STEPS.values()), whole.join]
+        if operation.inputs == 1:
+            steps.append(reduce_column_blocks)
         return [step(operation) for step in steps] + besides
     if layout == "rows" and function == "softmax":
         return [rows, short]
@@ -126,8 +129,8 @@ def kernels_for(function: str, layout: str, classes: Sequence[int] = ()) -> list
         "rows": whole.along,
     }
     kernels = [makers[layout](operation, bare)]
-    if layout == "columns" and operation.inputs == 1:
-        kernels.append(strips(operation, bare))
+    if layout == "columns" and function != "softmin":
+        kernels.append(strips(operation, bare or operation.inputs == 2))
     if layout == "narrow" and bare:
         kernels += [of_classes(operation, count) for count in classes]
     return kernels + besides

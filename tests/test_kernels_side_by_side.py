@@ -91,17 +91,60 @@ def test_large_and_missing_numbers_stay_in_their_slice(relative: Relative, dtype
 # --- Cells, rows and groups in turn ------------------------------------------------------
 
 
-@pytest.mark.parametrize("function", [softmax, log_softmax])
+def in_columns(relative: Relative, shape: tuple[int, int, int], dtype: Any) -> tuple[Any, ...]:
+    """``(inputs, wanted)``: columns over dim 1, and their results by way of rows."""
+    batch, length, width = shape
+    rows = relative.given_rows(logits((batch * width, length), dtype, 4.0))
+    turned = [np.moveaxis(each.reshape(batch, width, length), 2, 1) for each in rows]
+    along = relative.call(*rows, 1).reshape(batch, width, -1)
+    return tuple(np.ascontiguousarray(each) for each in turned), np.moveaxis(along, 2, 1)
+
+
+@EACH
 @pytest.mark.parametrize("width", [1, 31, 33, 96, 129, 700])
 @pytest.mark.parametrize("length", [2, 21, 64, 65, 1000])
-def test_columns_of_any_width(function: Any, dtype: Any, length: int, width: int) -> None:
+def test_columns_of_any_width(relative: Relative, dtype: Any, length: int, width: int) -> None:
     """Cells before, at and after the one in turn, whole and in part."""
-    x = logits((3, length, width), dtype, 4.0)
-    wanted = np.moveaxis(function(np.moveaxis(x, 1, 2).copy(), 2, workers=1), 2, 1)
+    inputs, wanted = in_columns(relative, (3, length, width), dtype)
     for workers in (1, 2):
-        assert np.array_equal(function(x, 1, workers=workers), wanted)
-    own = x.copy()
-    assert np.array_equal(function(own, 1, out=own, workers=1), wanted)
+        assert np.array_equal(relative.call(*inputs, 1, workers=workers), wanted)
+    if not relative.reduces:
+        own = [each.copy() for each in inputs]
+        assert np.array_equal(relative.call(*own, 1, out=own[-1]), wanted)
+
+
+@EACH
+@pytest.mark.usefixtures("_past_caches")
+@pytest.mark.parametrize("width", [32, 64, 160, 500, 512, 528, 1040])
+def test_columns_past_the_caches_wherever_lines_begin(
+    relative: Relative, dtype: Any, width: int
+) -> None:
+    length = 1200 // (width // 32)
+    inputs, wanted = in_columns(relative, (5, length, width), dtype)
+    assert explain(inputs[0], 1).streaming
+    for offset in (0, 1, 4, 16):
+        memory = np.full(wanted.size + offset + 32, 7, dtype)
+        begin = -memory.ctypes.data % 64 // memory.itemsize + offset
+        out = memory[begin : begin + wanted.size].reshape(wanted.shape)
+        for workers in (1, 2):
+            if relative.reduces:
+                assert np.array_equal(relative.call(*inputs, 1, workers=workers), wanted)
+                continue
+            out[...] = 0
+            relative.call(*inputs, 1, out=out, workers=workers)
+            assert np.array_equal(out, wanted)
+        assert np.all(memory[:begin] == 7)
+        assert np.all(memory[begin + wanted.size :] == 7)
+
+
+@EACH
+@pytest.mark.parametrize("length", [1000, 4097])
+def test_columns_of_one_row_that_is_repeated(relative: Relative, dtype: Any, length: int) -> None:
+    """Rows that are no distance apart."""
+    inputs = [np.broadcast_to(logits((70,), dtype, 4.0), (length, 70)) for _ in "xg"]
+    given = inputs[: relative.inputs]
+    wanted = relative.call(*(np.ascontiguousarray(each.T) for each in given), 1)
+    assert np.array_equal(relative.call(*given, 0).T, wanted)
 
 
 @pytest.mark.parametrize("width", [1, 31, 33, 96, 129, 700])

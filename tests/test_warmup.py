@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import processes
 import pytest
+from relatives import RELATIVES, Relative, name_of
 
-from fastsoftmax import explain, warmup
+from fastsoftmax import _launch, _shortcuts, explain, warmup
+from fastsoftmax._warmup import kernels_for
 from fastsoftmax.cli import main
 
 if TYPE_CHECKING:
@@ -84,6 +86,37 @@ AFTERWARDS = """
         getattr(fastsoftmax, function)(x, dim, workers=1)
     print(before, after, count)
 """
+
+
+SHAPES = {
+    "narrow": [((50, 10), 1), ((6, 9, 5), (0, 2))],
+    "rows": [((20, 1000), 1), ((20, 9000), 1), ((20, 12, 10), (1, 2))],
+    "columns": [((10, 40), 0), ((1000, 300), 0), ((2000, 128), 0), ((4000, 300), 0)],
+    "split": [((300_000,), 0), ((5000, 100), 0), ((5000, 7), 0), ((5000, 3), 0), ((2, 99_999), 1)],
+}
+
+
+@pytest.mark.parametrize("layout", SHAPES)
+@pytest.mark.parametrize("relative", RELATIVES, ids=name_of)
+def test_no_kernel_is_left_out(
+    relative: Relative, layout: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What calls launch is among what would be compiled ahead; nothing is computed here."""
+    used = set()
+
+    def note(kernel: Any, *_: Any) -> Any:
+        used.add(kernel)
+        return lambda *_: None
+
+    monkeypatch.setattr(_launch, "run", note)
+    monkeypatch.setattr(_launch, "ready", note)
+    monkeypatch.setattr(_shortcuts, "ways", {})
+    monkeypatch.setattr(_shortcuts, "recall", lambda *_: None)
+    for shape, dim in SHAPES[layout]:
+        relative.call(*[np.zeros(shape, np.float32)] * relative.inputs, dim)
+    name = relative.public.__name__
+    ahead = set(kernels_for(name, layout, [10]))
+    assert used <= ahead, [kernel.name for kernel in used - ahead]
 
 
 @pytest.mark.parametrize(

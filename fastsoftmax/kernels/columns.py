@@ -144,7 +144,6 @@ def _reduce_columns(operation: Operation) -> Any:
         clear_after(tile, pitch, length % size)
         tops = workspace(like, GROUP_BYTES)
         state, of_slices = pointer(blocks), pointer(slices)
-        step_in = strides_of(dims, SOURCE)[0]
         grid = grid_of(axes, width, bases[SOURCE], 0, False)
         per_slice, all_slices = blocks.shape[1], blocks.shape[2]
         group, strip = lanes(like), lane_count(like)
@@ -157,10 +156,6 @@ def _reduce_columns(operation: Operation) -> Any:
             rows_here = min(size, length - block * size)
             span = block * size, rows_here
             fill(operation, bases, (tile, other), pitch, tops, cell, span, call)
-            later = min(task + 1, last - 1)
-            following = cell_of(later // per_slice, grid)
-            ahead = run_at(bases[SOURCE], following[0], following[1], axes, SOURCE)
-            ahead = advance(ahead, later % per_slice * size * step_in)
             slice_ = cell[0] * grid[2] + cell[1]
             mine = advance(of_slices, SHIFT * all_slices + slice_)
             here = advance(state, block * all_slices + slice_)
@@ -170,8 +165,7 @@ def _reduce_columns(operation: Operation) -> Any:
                 column, top = (advance(tile, i), advance(other, i)), load_like(tops, i, group)
                 by = narrow(load_state(mine, i, group, low - i, high - i), like)
                 top = shift_strip(operation, column[0], pitch, rows_here, by, top)
-                coming = advance(ahead, i), step_in
-                found = reduce_block(operation, column, pitch, rows_here, top, scope, coming)
+                found = reduce_block(operation, column, pitch, rows_here, top, scope)
                 keep_states(here, per_slice * all_slices, i, found, low - i, high - i)
 
     return split_kernel(reduce_columns, f"reduce-columns-{operation.name}")

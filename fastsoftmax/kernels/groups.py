@@ -36,9 +36,9 @@ AHEAD_BYTES = 8192
 # The same of results that are written through the caches: (4096, 1024) float32 took 0.33 ns an
 # element on one thread without and takes 0.28 with it (where a core has 2 MiB of its own).
 RESULTS_AHEAD_BYTES = 4096
-SOON_LINES = 16
+SOON_LINES = 48
 """How many lines ahead pieces of rows are asked for, which are too short for the processor's own
-prefetching to be of use: as many as a first-level cache can wait for at once."""
+prefetching to be of use."""
 # The last group of a block is read whole.
 ROW_BYTES = BLOCK_BYTES + LANES_BYTES
 """What a block takes."""

@@ -23,7 +23,6 @@ from fastsoftmax.kernels.columns import keep_states, load_state, shift_strip
 from fastsoftmax.kernels.elements import (
     as_computed,
     computed_like,
-    fetch,
     is_computed,
 )
 from fastsoftmax.kernels.groups import raise_at
@@ -55,7 +54,8 @@ from fastsoftmax.kernels.operations import (
     prepare,
     totals,
 )
-from fastsoftmax.kernels.strides import SECOND, SOURCE, described, run_at, zero
+from fastsoftmax.kernels.packing import negate
+from fastsoftmax.kernels.strides import SECOND, SOURCE, copy_in, described, run_at
 from fastsoftmax.kernels.sums import LANES_BYTES, block_length, lane_count, lanes, lanes_of
 from fastsoftmax.kernels.tiles import flat_totals, framed, sum_lanes, totals_like
 from fastsoftmax.kernels.values import Value, formula
@@ -100,19 +100,6 @@ def _tiles_in(scratch: Any, like: Any, size: Any, count: Any, inputs: Any) -> An
 
 
 @device
-def _copy_in(tile: Any, source: Any, count: Any, negated: Any) -> None:
-    """Copy `count` elements."""
-    group, step = lanes(tile), lane_count(tile)
-    whole = count - count % step
-    for i in range(0, whole, step):
-        elements = fetch(source, i, group)
-        store(tile, i, group - elements if negated else elements)
-    for i in range(whole, count):
-        element = fetch(source, i, zero(tile))
-        tile[i] = -element if negated else element
-
-
-@device
 def _block_of(
     operation: Any, bases: Any, tiles: Any, batch: Any, span: Any, call: Any, shifting: Any
 ) -> Any:
@@ -127,13 +114,15 @@ def _block_of(
     if not shifting and is_computed(x) and options & NEGATED == 0:
         x = as_computed(x, tiles[0])
     else:
-        _copy_in(tiles[0], x, elements, options & NEGATED != 0)
+        copy_in(tiles[0], x, 1, elements)
+        if options & NEGATED != 0:
+            negate(tiles[0], 0, 1, elements)
         x = tiles[0]
     if inputs_of(operation) < 2:
         return x, x
     if is_computed(g):
         return x, as_computed(g, tiles[1])
-    _copy_in(tiles[1], g, elements, False)
+    copy_in(tiles[1], g, 1, elements)
     return x, tiles[1]
 
 
@@ -282,7 +271,7 @@ def _reduce_interleaved(operation: Operation) -> Any:
                 sums = begin(operation, group)
                 if whole > 0:
                     # But for the last row: the one after those summed is read.
-                    most, nowhere = whole - 1, (column[0], width)
+                    most = whole - 1
                     sums = sum_lanes(
                         operation,
                         column,
@@ -292,7 +281,7 @@ def _reduce_interleaved(operation: Operation) -> Any:
                         scope,
                         frame,
                         back,
-                        nowhere,
+                        None,
                         False,
                         None,
                     )

@@ -6,7 +6,7 @@ from typing import Any
 
 from fastsoftmax._jit import device
 from fastsoftmax.kernels.elements import fetch, fetch_part, put, put_part, put_past_caches
-from fastsoftmax.kernels.groups import ask_for, ask_to_write
+from fastsoftmax.kernels.groups import ask_soon, ask_to_write
 from fastsoftmax.kernels.memory import (
     LINE_BYTES,
     PAGE_BYTES,
@@ -48,7 +48,7 @@ def _pack_whole(tile: Any, pitch: Any, x: Any, step: Any, length: Any, top: Any)
     """Copy `length` rows as wide as `top` to the tile; returns `top` raised to them."""
     for j in range(length):
         elements = fetch(x, j * step, top)
-        ask_for(x, (j + ROWS_AHEAD) * step, top)
+        ask_soon(x, (j + ROWS_AHEAD) * step, top)
         store(tile, j * pitch, elements)
         top = maximum(elements, top)
     return top

@@ -1,0 +1,75 @@
+"""How many slices are computed together: columns of a tile, and rows of a batch.
+
+By the sizes of caches, and by where the slices lie.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fastsoftmax._cpu import FIRST_LEVEL_BYTES, SECOND_LEVEL_BYTES
+from fastsoftmax.kernels import short
+from fastsoftmax.kernels.memory import PAGE_BYTES
+from fastsoftmax.kernels.packing import GROUP, tile_bytes
+from fastsoftmax.kernels.strides import SOURCE
+from fastsoftmax.kernels.sums import LANES_BYTES, block_of, lanes_of
+
+if TYPE_CHECKING:
+    from fastsoftmax._geometry import Geometry
+
+# The size of a tile at the most: with rows a page or more apart, wide rows are worth more
+# than a tile that stays in the first-level cache.
+TILE_BYTES = min(1 << 20, SECOND_LEVEL_BYTES)
+NEAR_TILE_BYTES = 24 << 10
+# Of two tiles at once, by what was measured at (1000, 4096) float64 dim 0: 3.3 ms with 62 % of a
+# second-level cache, 4.1 with all of it.
+PAIR_SHARE = 0.75
+# The narrowest may take all of it, and what tiles need besides their rows: (4096, 4096) float32
+# dim 0 takes 5.3 ms with two tiles of 128 bytes' width and 6.4 with one of 256.
+MOST_PAIR_SHARE = 1 + 1 / 32
+
+
+def batch_rows(length: int, item: int) -> int:
+    """Short rows in a batch: as many as the first-level cache has room for, five times and some.
+
+    Logits, those of the next batch, terms, those of the batch above, and its results.
+    """
+    return max(1, min(short.MOST_ROWS, FIRST_LEVEL_BYTES // 6 // (length * item)))
+
+
+def tile_width(geometry: Geometry, item: int, inputs: int) -> int:
+    """The slices in a tile of columns: whole strips, as many as its size allows.
+
+    Where there are several inputs, their tiles share it.
+    """
+    strip = lanes_of(item)
+    column_bytes = min(geometry.length, block_of(item)) * LANES_BYTES
+    near = abs(geometry.inner[0].strides[SOURCE]) * item < PAGE_BYTES
+    whole = -(-geometry.batch[-1].size // strip)
+    # Runs of one cell each are all alike, and so computed side by side, whatever their width.
+    near = near and column_bytes <= NEAR_TILE_BYTES and whole > GROUP
+    strips = (NEAR_TILE_BYTES if near else TILE_BYTES // inputs) // column_bytes
+    return strip * max(1, min(strips, GROUP, whole))
+
+
+def is_scattered(geometry: Geometry, itemsize: int) -> bool:
+    """Whether rows of columns are in pages of their own, and not in the same sets of a cache."""
+    apart = abs(geometry.inner[0].strides[SOURCE]) * itemsize
+    return apart > PAGE_BYTES and apart % PAGE_BYTES != 0
+
+
+def pair_width(geometry: Geometry, item: int, inputs: int) -> int:
+    """The slices in each of two tiles, 0 if there is no room for two of each input.
+
+    Of half the width of one tile at the least: rows that are far apart are read faster in wide
+    pieces, by more than what is gained by two tiles.
+    """
+    widest = tile_width(geometry, item, inputs)
+    most = MOST_PAIR_SHARE if inputs == 1 else PAIR_SHARE
+    widths = range(widest, (widest - 1) // 2, -lanes_of(item))
+    rows = min(geometry.length, block_of(item))
+    sizes = [2 * inputs * tile_bytes(rows, width, item) for width in widths]
+    for width, size in zip(widths, sizes, strict=True):
+        if size <= PAIR_SHARE * TILE_BYTES:
+            return width
+    return widths[-1] if sizes[-1] <= most * TILE_BYTES else 0
