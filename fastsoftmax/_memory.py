@@ -41,7 +41,10 @@ def _spare_bytes() -> int:
 SPARE_BYTES = _spare_bytes()
 # Smaller results come from NumPy, whose allocator has memory at hand for them.
 LARGE_BYTES = 1 << 20
-_HUGE_PAGE, _LINE_BYTES = 2 << 20, 64
+_HUGE_PAGE, _PAGE_BYTES, _LINE_BYTES = 2 << 20, 4096, 64
+# How far after its logits a result begins in a page.  Arrays that begin alike are in the same banks
+# of memory: (8, 12, 512, 512) float32 5.4 ms, so 4.7.
+_APART_BYTES = 512
 # A piece serves a result that fills at least this share of it.
 _LEAST_SHARE = 0.75
 # A piece is offered when as many large results were made without it.  What is offered takes time
@@ -76,12 +79,11 @@ def empty_like(
         return np.asarray(spread.operands[1])
     if not _AVAILABLE or size < LARGE_BYTES or not flags.forc:
         return np.empty_like(array, dtype, subok=False)
-    begin = 0
+    lines, within_line = divmod(array.__array_interface__["data"][0], _LINE_BYTES)
+    begin = (lines * _LINE_BYTES + _APART_BYTES) % _PAGE_BYTES
     if dims and all(abs(array.strides[dim]) > array.itemsize for dim in dims):
-        begin = (
-            array.__array_interface__["data"][0] % _LINE_BYTES // dtype.itemsize * dtype.itemsize
-        )
-    memory = np.asarray(_lease(size + _LINE_BYTES))
+        begin += within_line // dtype.itemsize * dtype.itemsize
+    memory = np.asarray(_lease(size + _PAGE_BYTES))
     flat: np.ndarray[Any, Any] = memory[begin : begin + size].view(dtype)
     result: np.ndarray[Any, Any]
     result = flat.reshape(array.shape, order="C" if flags.c_contiguous else "F")
