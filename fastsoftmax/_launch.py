@@ -23,7 +23,7 @@ import os
 import sys
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numba
 import numpy as np
@@ -67,43 +67,63 @@ _idle = {"threads": True}
 _serial_only = False
 
 
-def run(
-    kernel: Kernel,
-    dtype: np.dtype[Any],
-    arguments: tuple[Any, ...],
-    tasks: int,
-    cost: float,
-    workers: int | None,
-    scratch: int = 0,
-    least: int = 1,
-) -> None:
-    """Do all `tasks` of a kernel, which cost some `cost` nanoseconds on one thread.
+class Job:
+    """Tasks of a kernel, which cost some `cost` nanoseconds on one thread.
 
     Each thread gets `scratch` bytes of memory of its own, and `least` tasks at a time if there
     are enough for all threads.
+
+    All that can be found out beforehand is.  A kernel leaves little of Python in the caches, so
+    that each step towards the next one takes several times what it takes by itself: 17 of the
+    157 us of (1000, 1000) float32 on two threads were spent that way, and 6 are now.
     """
-    count = threads_for(tasks, cost, workers)
-    if count > 1:
-        mine = False
-        try:
+
+    __slots__ = (
+        "_cost", "_dtype", "_least", "_most", "_parallel", "_scratch", "_tasks", "kernel"
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        kernel: Kernel,
+        dtype: np.dtype[Any],
+        tasks: int,
+        cost: float,
+        workers: int | None,
+        scratch: int = 0,
+        least: int = 1,
+    ) -> None:
+        self.kernel = kernel
+        self._dtype, self._tasks, self._cost = dtype, tasks, cost
+        self._scratch, self._least = scratch, least
+        self._most = _most_threads(tasks, cost, workers)
+        self._parallel: Callable[..., None] | None = None
+
+    def run(self, arguments: tuple[Any, ...]) -> None:
+        """Do all tasks."""
+        tasks, scratch = self._tasks, self._scratch
+        count = _threads(self._most, self._cost) if self._most > 1 else 1
+        if count > 1:
+            mine = False
             try:
-                del _idle["threads"]
-            except KeyError:
-                pass  # some other thread of this process is in a launch
-            else:
-                mine = True
-            if mine:
-                grain = max(-(-tasks // (count * SHARES)), min(least, -(-tasks // count)))
-                memory = own.bytes(count * scratch)
-                counters = np.zeros(count * COUNTER_STEP, np.intp)
-                parallel = ready(kernel, dtype, True)
-                serial = kernel.address(dtype)
-                parallel(count, counters, tasks, grain, memory, scratch, serial, arguments)
-                return
-        finally:
-            if mine:
-                _idle["threads"] = True
-    ready(kernel, dtype, False)(*arguments, own.bytes(scratch), 0, tasks)
+                try:
+                    del _idle["threads"]
+                except KeyError:
+                    pass  # some other thread of this process is in a launch
+                else:
+                    mine = True
+                if mine:
+                    parallel = self._parallel
+                    if parallel is None:
+                        parallel = self._parallel = ready(self.kernel, self._dtype, True)
+                    grain = max(-(-tasks // (count * SHARES)), min(self._least, -(-tasks // count)))
+                    counters = np.zeros(count * COUNTER_STEP, np.intp)
+                    memory, serial = own.bytes(count * scratch), self.kernel.address(self._dtype)
+                    parallel(count, counters, tasks, grain, memory, scratch, serial, arguments)
+                    return
+            finally:
+                if mine:
+                    _idle["threads"] = True
+        ready(self.kernel, self._dtype, False)(*arguments, own.bytes(scratch), 0, tasks)
 
 
 def ready(kernel: Kernel, dtype: np.dtype[Any], parallel: bool) -> Callable[..., None]:
@@ -123,30 +143,62 @@ def is_serial(tasks: int, cost: float) -> bool:
 
 def threads_for(tasks: int, cost: float, workers: int | None) -> int:
     """The number of threads that this much work is worth."""
+    return _threads(_most_threads(tasks, cost, workers), cost)
+
+
+def _most_threads(tasks: int, cost: float, workers: int | None) -> int:
+    """The same on the best of layers, with as many threads as one could wish for."""
     if workers == 1 or is_serial(tasks, cost):
         return 1
-    available = _available()
-    if workers is not None:
-        available = min(available, workers)
-    if available < 2:
-        return 1
-    launch = LAUNCH_COST.get(layer(), max(LAUNCH_COST.values()))
-    return min(available, tasks) if cost >= WORTH * launch else 1
+    return tasks if workers is None else min(tasks, workers)
 
 
-def _available() -> int:
-    """Threads that may be used now."""
-    if _serial_only:
+def _threads(most: int, cost: float) -> int:
+    """Threads that may be used now, up to `most`."""
+    if most == 1 or _serial_only:
         return 1
+    started = _started or _start()
+    if started is None or cost < started.least_cost:
+        return 1
+    if started.name == "workqueue" and threading.active_count() > 1:
+        return 1
+    return min(most, started.available(), started.quota)
+
+
+class _Layer(NamedTuple):
+    """A threading layer that is there."""
+
+    name: str
+    least_cost: float
+    """Nanoseconds of work that are worth a launch."""
+    available: Callable[[], int]
+    """How many threads Numba is set to use."""
+    quota: int
+
+
+_started: _Layer | None = None
+
+
+def _start() -> _Layer | None:
+    """Have Numba load its threading layer; None if the one that was asked for cannot be loaded."""
+    global _started  # noqa: PLW0603  # there is one layer in a process
     _offer_tbb()
     try:
-        with starting():  # as Numba takes a lock, here and in each later call
-            threads = min(int(numba.get_num_threads()), _quota())
-    except (ImportError, ValueError):  # the layer that was asked for cannot be loaded
-        return 1
-    if layer() == "workqueue" and threading.active_count() > 1:
-        return 1
-    return threads
+        with starting():
+            numba.get_num_threads()
+    except (ImportError, ValueError):
+        return None
+    name = layer()
+    launch = LAUNCH_COST.get(name, max(LAUNCH_COST.values()))
+    # Numba's public function takes a lock in each call, which the child of a fork may find locked.
+    available = getattr(numba.np.ufunc.parallel, "_get_num_threads", _count_threads)
+    _started = _Layer(name, WORTH * launch, available, _quota())
+    return _started
+
+
+def _count_threads() -> int:
+    with starting():
+        return int(numba.get_num_threads())
 
 
 @functools.cache

@@ -15,11 +15,12 @@ The environment variable ``FASTSOFTMAX_SPARE_BYTES`` sets how much is kept at th
 from __future__ import annotations
 
 import contextlib
+import itertools
 import mmap
 import os
 import weakref
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -47,9 +48,10 @@ _HUGE_PAGE, _PAGE_BYTES, _LINE_BYTES = 2 << 20, 4096, 64
 _APART_BYTES = 512
 # A piece serves a result that fills at least this share of it.
 _LEAST_SHARE = 0.75
-# A piece is offered when as many large results were made without it.  What is offered takes time
-# to be written to again: two in turn, offered each time, (400, 1000) float32 430 us instead of 125.
-_IDLE_TURNS = 16
+# A piece is offered when at least as many large results were made without it.  What is offered
+# takes time to be written to again: two in turn, offered each time, (400, 1000) float32 430 us
+# instead of 125.  All pieces are looked at every few turns.
+_IDLE_TURNS, _TURNS_BETWEEN = 16, 8
 _AVAILABLE = hasattr(mmap, "MADV_FREE") and hasattr(mmap, "MAP_ANONYMOUS") and SPARE_BYTES > 0
 
 numpy_empty = np.empty
@@ -79,15 +81,29 @@ def empty_like(
         return np.asarray(spread.operands[1])
     if not _AVAILABLE or size < LARGE_BYTES or not flags.forc:
         return np.empty_like(array, dtype, subok=False)
-    lines, within_line = divmod(array.__array_interface__["data"][0], _LINE_BYTES)
-    begin = (lines * _LINE_BYTES + _APART_BYTES) % _PAGE_BYTES
-    if dims and all(abs(array.strides[dim]) > array.itemsize for dim in dims):
-        begin += within_line // dtype.itemsize * dtype.itemsize
-    memory = np.asarray(_lease(size + _PAGE_BYTES))
-    flat: np.ndarray[Any, Any] = memory[begin : begin + size].view(dtype)
-    result: np.ndarray[Any, Any]
-    result = flat.reshape(array.shape, order="C" if flags.c_contiguous else "F")
-    return result
+    return _large_maker(array, dtype, dims)(array)
+
+
+def _large_maker(
+    array: np.ndarray[Any, Any], dtype: np.dtype[Any], dims: tuple[int, ...]
+) -> Callable[[np.ndarray[Any, Any]], np.ndarray[Any, Any]]:
+    """A function that makes large results for arrays that lie like this one."""
+    shape, item = array.shape, dtype.itemsize
+    size = array.size * item + _PAGE_BYTES
+    order: Literal["C", "F"] = "C" if array.flags.c_contiguous else "F"
+    is_across = bool(dims) and all(abs(array.strides[dim]) > array.itemsize for dim in dims)
+
+    def make(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        place = array.__array_interface__["data"][0]
+        within_line = place % _LINE_BYTES
+        begin = (place - within_line + _APART_BYTES) % _PAGE_BYTES
+        if is_across:
+            begin += within_line // item * item
+        memory: np.ndarray[Any, Any] = np.asarray(_lease(size))
+        result: np.ndarray[Any, Any] = np.ndarray(shape, dtype, memory, begin, order=order)
+        return result
+
+    return make
 
 
 def maker_like(
@@ -99,7 +115,8 @@ def maker_like(
         return empty_like(array, dtype, dims)
 
     if array.size * dtype.itemsize >= LARGE_BYTES:
-        return as_ever
+        is_ours = _AVAILABLE and array.flags.forc and 0 not in array.strides
+        return _large_maker(array, dtype, dims) if is_ours else as_ever
     example, empty = as_ever(array), numpy_empty
     # NumPy takes 110 ns by shape and dtype, 180 by an example, twice that with all its options.
     shape = example.shape
@@ -115,7 +132,7 @@ def maker_like(
 class _Piece:
     """A piece of memory from the system."""
 
-    __slots__ = ("_idle_turns", "_map", "_offset", "address", "holder", "size")
+    __slots__ = ("_interface", "_map", "_offered", "_offset", "_turn", "holder", "size")
 
     def __init__(self, size: int) -> None:
         self.size = -(-size // mmap.PAGESIZE) * mmap.PAGESIZE
@@ -124,9 +141,14 @@ class _Piece:
         self._map = mmap.mmap(-1, self.size + (_HUGE_PAGE if huge else 0), flags=flags)
         start = np.frombuffer(self._map, np.uint8, count=1).ctypes.data
         self._offset = -start % _HUGE_PAGE if huge else 0
-        self.address = start + self._offset
+        self._interface = {
+            "version": 3,
+            "typestr": "|u1",
+            "shape": (self.size,),
+            "data": (start + self._offset, False),
+        }
         self.holder: weakref.ref[_Lease] | None = None
-        self._idle_turns = 0
+        self._turn, self._offered = 0, False
         if huge and hasattr(mmap, "MADV_HUGEPAGE"):
             with contextlib.suppress(OSError):  # not in this kernel
                 self._map.madvise(mmap.MADV_HUGEPAGE)
@@ -136,21 +158,18 @@ class _Piece:
         """Whether no array holds it any more."""
         return self.holder is None or self.holder() is None
 
-    def lend(self) -> _Lease:
-        """What a new array is to hold."""
-        lease = _Lease(self)
-        self.holder, self._idle_turns = weakref.ref(lease), 0
+    def lend(self, size: int, turn: int) -> _Lease | None:
+        """What a new array is to hold; None if this piece is not free or does not fit."""
+        if not size <= self.size <= size / _LEAST_SHARE or not self.is_free:
+            return None
+        lease = _Lease(self, self._interface)
+        self.holder, self._turn, self._offered = weakref.ref(lease), turn, False
         return lease
 
-    def rest(self) -> None:
-        """Note that another piece was lent, and let the system have this one if it is idle.
-
-        It may take it until it is written to again.
-        """
-        if not self.is_free:
-            return
-        self._idle_turns += 1
-        if self._idle_turns == _IDLE_TURNS:
+    def rest(self, turn: int) -> None:
+        """Let the system have the memory, until it is written to again, if it is idle."""
+        if self.is_free and not self._offered and turn - self._turn >= _IDLE_TURNS:
+            self._offered = True
             with contextlib.suppress(OSError):
                 self._map.madvise(mmap.MADV_FREE, self._offset, self.size)
 
@@ -160,33 +179,55 @@ class _Lease:
 
     __slots__ = ("__array_interface__", "__weakref__", "_piece")
 
-    def __init__(self, piece: _Piece) -> None:
+    def __init__(self, piece: _Piece, interface: dict[str, Any]) -> None:
         self._piece = piece
-        self.__array_interface__ = {
-            "version": 3,
-            "typestr": "|u1",
-            "shape": (piece.size,),
-            "data": (piece.address, False),
-        }
+        self.__array_interface__ = interface
+
+
+_turns = itertools.count(1)
+"""Large results so far."""
 
 
 def _lease(size: int) -> _Lease:
-    """Memory for a new array: the piece of late that is free and fits, else a new one."""
-    pieces = _all_kept()
+    """Memory for a new array: the piece of late that is free and fits, else a new one.
+
+    Mostly it is one of the last two: looking at no others, and at these in few steps, saves as
+    much time as two threads take for a tenth of (1000, 1000) float32 (see `_launch.Job`).
+    """
+    turn = next(_turns)
+    if turn % _TURNS_BETWEEN:
+        tried: list[_Piece] = []
+        with contextlib.suppress(IndexError):
+            while len(tried) < 2:
+                piece = _kept.pop()
+                tried.append(piece)
+                lease = piece.lend(size, turn)
+                if lease is not None:
+                    _kept.extend(tried)
+                    return lease
+        _kept.extend(reversed(tried))
+    return _lease_any(size, turn)
+
+
+def _lease_any(size: int, turn: int) -> _Lease:
+    """The same of all pieces; those that are idle are offered to the system."""
+    pieces, lease = _all_kept(), None
     for piece in reversed(pieces):
-        if piece.is_free and size <= piece.size and piece.size * _LEAST_SHARE <= size:
+        lease = piece.lend(size, turn)
+        if lease is not None:
             pieces.remove(piece)
             break
     else:
         piece = _Piece(size)
-    lease = piece.lend()
+        lease = piece.lend(size, turn)
+    assert lease is not None
     excess = sum(each.size for each in pieces) + piece.size - SPARE_BYTES
     # Given up are pieces that are free, the one first that was lent the longest time ago.
     for each in pieces:
         if excess > 0 and each.is_free:
             excess -= each.size
         else:
-            each.rest()
+            each.rest(turn)
             _kept.append(each)
     if excess <= 0:
         _kept.append(piece)

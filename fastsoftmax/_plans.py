@@ -7,6 +7,7 @@ fits is decided in `_layout`.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -38,8 +39,6 @@ from fastsoftmax.kernels.strides import FAR, IN_MEMORY, NEAR, PAST_CACHES, SECON
 from fastsoftmax.kernels.sums import block_of, lanes_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from fastsoftmax._geometry import Dims, Geometry
 
 Array = np.ndarray[Any, Any]
@@ -68,6 +67,9 @@ PICK_COST = 2.0
 
 NOTHING = np.zeros(1, np.uint8), np.ones(1, np.float64), np.zeros(1, np.float64)
 """Placeholders for a mask, a temperature and a summary that are not wanted."""
+
+
+Launcher = Callable[[tuple[Any, ...]], None]
 
 
 class Task(NamedTuple):
@@ -153,7 +155,7 @@ class Plan:
 
     def run(self, operands: tuple[Array, ...], workers: int | None) -> None:
         """Compute."""
-        self.launch(tuple(self.flat(operand) for operand in operands), workers)
+        self.launcher(workers)(tuple(self.flat(operand) for operand in operands))
 
     def flat(self, operand: Array) -> Array:
         """An array that starts where the first slice does."""
@@ -164,8 +166,8 @@ class Plan:
             return operand
         return operand[corner]
 
-    def launch(self, operands: tuple[Array, ...], workers: int | None) -> None:
-        """Compute with operands that are `flat`."""
+    def launcher(self, workers: int | None) -> Launcher:
+        """A function that computes with operands that are `flat`."""
         raise AssertionError("a plan is a OnePass, a Split or a Placed")
 
     def is_serial(self, workers: int | None) -> bool:
@@ -179,7 +181,37 @@ class Plan:
         return geometry.table(reach, self.width or self.batch, *self._fields)
 
 
-class OnePass(Plan):
+class OneKernel(Plan):
+    """A plan for one kernel."""
+
+    kernel: Kernel
+    table: Array
+    is_bare = False
+    least = 1
+    """Tasks that a thread should get at a time."""
+
+    def launcher(self, workers: int | None) -> Launcher:
+        """See `Plan.launcher`."""
+        table, tasks = self.table, self.tasks
+        if self.is_serial(workers):
+            kernel = _launch.ready(self.kernel, self.dtype, False)
+            size, scratch = self.scratch, _launch.own.bytes
+            if self.is_bare:
+                return lambda given: kernel(given[0], given[1], table, scratch(size), 0, tasks)
+            return lambda given: kernel(*given, table, scratch(size), 0, tasks)
+        run = self.job(workers).run
+        if self.is_bare:
+            return lambda given: run((given[0], given[1], table))
+        return lambda given: run((*given, table))
+
+    def job(self, workers: int | None) -> _launch.Job:
+        """What there is to do."""
+        return _launch.Job(
+            self.kernel, self.dtype, self.tasks, self.cost, workers, self.scratch, self.least
+        )
+
+
+class OnePass(OneKernel):
     """A plan for one kernel, which reads each slice once and writes it."""
 
     def __init__(
@@ -189,9 +221,7 @@ class OnePass(Plan):
         *above, run = geometry.batch
         per_run = run.size
         self.is_bare = task.is_bare
-        self.least = 1
-        """Tasks that a thread should get at a time."""
-        self.kernel: Kernel = rows
+        self.kernel = rows
         if kind == "columns":
             self.kernel = columns.columns(task.operation, task.is_bare)
             tiles = task.operation.inputs
@@ -227,24 +257,8 @@ class OnePass(Plan):
         self.tasks = math.prod(axis.size for axis in above) * per_run
         self.kernels = (self.kernel,)
 
-    def launch(self, operands: tuple[Array, ...], workers: int | None) -> None:
-        """See `Plan.launch`."""
-        if self.is_bare:
-            operands = operands[:2]
-        arguments = *operands, self.table
-        _launch.run(
-            self.kernel,
-            self.dtype,
-            arguments,
-            self.tasks,
-            self.cost,
-            workers,
-            self.scratch,
-            self.least,
-        )
 
-
-class Placed(Plan):
+class Placed(OneKernel):
     """A plan for a kernel that knows of places in each slice, besides the other operands."""
 
     def __init__(
@@ -257,17 +271,11 @@ class Placed(Plan):
         count: int = 0,
     ) -> None:
         super().__init__("along", geometry, dtype, task, plane)
-        self.is_bare = False
         self.kernel = kernel
         self.kernels = (kernel,)
         self.width = count
         self.tasks = geometry.slices
         self.table = self._table(geometry)
-
-    def launch(self, operands: tuple[Array, ...], workers: int | None) -> None:
-        """See `Plan.launch`."""
-        arguments = *operands, self.table
-        _launch.run(self.kernel, self.dtype, arguments, self.tasks, self.cost, workers)
 
 
 class Leading(Placed):
@@ -322,28 +330,29 @@ class Split(Plan):
             self._pieces *= math.prod(axis.size for axis in above)
         self.kernels = (self.reduce, self.write) if self.writes else (self.reduce,)
 
-    def launch(self, operands: tuple[Array, ...], workers: int | None) -> None:
-        """See `Plan.launch`."""
-        slices = np.zeros((whole.SLICE_ROWS, self.slices))
-        blocks = np.empty((PARTS, self.blocks, self.slices))
-        arguments = *operands, slices, blocks, self.table
-        self._launch(self.reduce, arguments, self.tasks, self.cost / 2, workers)
-        self._launch(self.join, arguments, self.slices, 0.0, 1)
-        if slices[whole.SHIFT].any():  # maxima too large for the kernels' frames
-            self._launch(self.reduce, arguments, self.tasks, self.cost / 2, workers)
-            self._launch(self.join, arguments, self.slices, 0.0, 1)
-        if self.writes:
-            self._launch(self.write, arguments, self._pieces, self.cost / 2, workers)
+    def launcher(self, workers: int | None) -> Launcher:
+        """See `Plan.launcher`."""
 
-    def _launch(
-        self,
-        kernel: Kernel,
-        arguments: tuple[Any, ...],
-        tasks: int,
-        cost: float,
-        workers: int | None,
-    ) -> None:
-        _launch.run(kernel, self.dtype, arguments, tasks, cost, workers, self.scratch)
+        def job(kernel: Kernel, tasks: int, cost: float, workers: int | None) -> _launch.Job:
+            return _launch.Job(kernel, self.dtype, tasks, cost, workers, self.scratch)
+
+        reduce = job(self.reduce, self.tasks, self.cost / 2, workers)
+        join = job(self.join, self.slices, 0.0, 1)
+        write = job(self.write, self._pieces, self.cost / 2, workers)
+
+        def launch(operands: tuple[Array, ...]) -> None:
+            slices = np.zeros((whole.SLICE_ROWS, self.slices))
+            blocks = np.empty((PARTS, self.blocks, self.slices))
+            arguments = *operands, slices, blocks, self.table
+            reduce.run(arguments)
+            join.run(arguments)
+            if slices[whole.SHIFT].any():  # maxima too large for the kernels' frames
+                reduce.run(arguments)
+                join.run(arguments)
+            if self.writes:
+                write.run(arguments)
+
+        return launch
 
 
 STEPS: dict[str, tuple[Callable[[Operation], Kernel], ...]] = {
@@ -352,14 +361,6 @@ STEPS: dict[str, tuple[Callable[[Operation], Kernel], ...]] = {
     "interleaved": (interleaved.reduce_interleaved, write_interleaved),
 }
 """How slices of several blocks are reduced and written, by how they lie in memory."""
-
-
-_BYTE = np.dtype(np.uint8)
-_NO_MEMORY = np.empty(0, np.uint8)
-
-
-def _no_bytes(_: int) -> Array:
-    return _NO_MEMORY
 
 
 def _rounded(size: int) -> int:

@@ -55,7 +55,7 @@ Array = np.ndarray[Any, Any]
 
 # Nanoseconds of work, roughly.  As long as a direct call takes, no other Python thread runs; and
 # of a call that takes as long as the other, what is saved is next to nothing.
-_MOST_DIRECT, _MOST_RECORDED = 5_000, 100_000
+_MOST_DIRECT, _MOST_RECORDED = 5_000, 1_000_000
 # Records are found by a hash of what most calls differ in, a few in the same place.
 _SETS, _IN_SET = 64, 4
 _MOST_RECORDS = _SETS * _IN_SET

@@ -8,7 +8,6 @@ for the allocation and Numba's for the entry.
 
 from __future__ import annotations
 
-import functools
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +16,7 @@ import numpy as np
 from fastsoftmax import _launch
 from fastsoftmax._dtypes import FLOAT64, is_wide
 from fastsoftmax._memory import maker_like, numpy_empty
-from fastsoftmax._plans import OnePass, Placed, Plan
+from fastsoftmax._plans import OnePass, Plan
 from fastsoftmax._quiet import quiet
 from fastsoftmax._recall import Direct, Facts
 from fastsoftmax.kernels.strides import SECOND, SOURCE, TEMPERATURE
@@ -50,6 +49,8 @@ def of_results(
     direct = _direct(plan, operands, dtype, workers)
     if direct is not None and not direct.besides and dtype == plan.dtype:
         return _shortest(plan, direct, make)
+    if direct is None and isinstance(plan, OnePass) and plan.is_bare and plan.corner is None:
+        return _short(plan, make, workers)
     compute = _computing(plan, operands, workers)
 
     def way(
@@ -96,6 +97,23 @@ def _shortest(plan: Plan, direct: Direct, make: Callable[[Array], Array]) -> Way
     return known_for(way, plan.cost, direct)
 
 
+def _short(plan: OnePass, make: Callable[[Array], Array], workers: int | None) -> Way:
+    """The same of calls that may take threads, or whose elements have to be aligned."""
+    run, table = plan.job(workers).run, plan.table
+
+    def way(array: Array, out: Array | None = None, *_: None) -> Array | None:
+        if not array.flags.aligned:
+            return None
+        if out is None:
+            out = make(array)
+        elif not out.flags.aligned:
+            return None
+        run((array, out, table))
+        return out
+
+    return known_for(way, plan.cost)
+
+
 def _direct(
     plan: Plan, operands: tuple[Array, ...], dtype: np.dtype[Any], workers: int | None
 ) -> Direct | None:
@@ -124,24 +142,13 @@ def _direct(
     )
 
 
-def _launcher(plan: Plan, workers: int | None) -> Callable[[tuple[Any, ...]], None]:
-    """A function that computes with operands that are `flat`."""
-    if not (isinstance(plan, OnePass | Placed) and plan.is_serial(workers)):
-        return functools.partial(plan.launch, workers=workers)
-    kernel = _launch.ready(plan.kernel, plan.dtype, False)
-    table, tasks, size, scratch = plan.table, plan.tasks, plan.scratch, _launch.own.bytes
-    if plan.is_bare:
-        return lambda given: kernel(given[0], given[1], table, scratch(size), 0, tasks)
-    return lambda given: kernel(*given, table, scratch(size), 0, tasks)
-
-
 def _computing(plan: Plan, operands: tuple[Array, ...], workers: int | None) -> Callable[..., None]:
     """``compute(array, out, second, where, temperature, summary)``, for operands like these.
 
     None stands for what calls don't have.  A temperature that is no array is known already, and
     a summary `flat`.  Kernels are handed addresses alone: no array has to be viewed as they see it.
     """
-    launch, flat = _launcher(plan, workers), plan.flat
+    launch, flat = plan.launcher(workers), plan.flat
     is_tempered = operands[TEMPERATURE].size > 1
     # Others come with each call; those of the first one are not to be held.
     _, no_target, no_second, no_mask, degrees, no_summary = (
@@ -326,7 +333,7 @@ def of_losses(
     It returns None unless all elements are from 0 to `length` - 1.
     """
     _, *placeholders, _, _ = operands
-    launch, pick = (_launcher(plan, workers) for plan in plans)
+    launch, pick = (plan.launcher(workers) for plan in plans)
     slices, empty, largest = math.prod(shape[1:]), numpy_empty, np.maximum.reduce
 
     def way(array: Array, places: Array) -> Any:
@@ -354,7 +361,7 @@ def of_leaders(
 ) -> Way:
     """What `finish` makes of summaries in `shape`, the `count` largest and their places."""
     _, *placeholders, _, _ = operands
-    summarise, lead = (_launcher(plan, workers) for plan in plans)
+    summarise, lead = (plan.launcher(workers) for plan in plans)
     empty, parts, slices = numpy_empty, shape[0], math.prod(shape[1:])
 
     def way(array: Array) -> Any:

@@ -325,7 +325,7 @@ def test_targets_are_checked_before_anything_is_computed(monkeypatch: pytest.Mon
         raise AssertionError("something was computed")
 
     _shortcuts.ways.clear()
-    monkeypatch.setattr(_launch, "run", computed)
+    monkeypatch.setattr(_launch, "ready", computed)
     with pytest.raises(ValueError, match="target"):
         cross_entropy(logits((4, 5), np.float32), [0, 1, 5, 2])
     with pytest.raises(AssertionError, match="computed"):

@@ -193,7 +193,7 @@ def test_nothing_is_computed_or_compiled(monkeypatch: pytest.MonkeyPatch) -> Non
     def forbidden(*_: Any, **__: Any) -> None:
         raise AssertionError("something was computed or compiled")
 
-    monkeypatch.setattr(_launch, "run", forbidden)
+    monkeypatch.setattr(_launch, "ready", forbidden)
     monkeypatch.setattr(_jit.Kernel, "compile", forbidden)
     for function in FORWARD:
         for shape, dim in (((100, 10), 1), ((100, 1000), 1), ((1000, 100), 0), ((10**6,), 0)):

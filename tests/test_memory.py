@@ -46,7 +46,7 @@ OFFERED = """
         for x in small, large:
             fastsoftmax.softmax(x, 1)
             in_turn.append(offered())
-    for _ in range(20):
+    for _ in range(32):
         fastsoftmax.softmax(small, 1)
     print(json.dumps([rollup.exists(), max(in_turn), offered(), large.nbytes]))
 """

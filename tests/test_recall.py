@@ -80,7 +80,7 @@ def test_small_calls_are_direct_and_others_have_ways() -> None:
     settled(softmax, y, 1)
     settled(softmax, x, 1, dtype=np.float64)
     assert (recorded(), direct()) == (count + 2, count)
-    z = array((3000, 1000))  # so large that it makes no difference
+    z = array((6000, 1000))  # so large that it makes no difference
     settled(softmax, z, 1)
     assert recorded() == count + 2
 

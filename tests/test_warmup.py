@@ -108,7 +108,7 @@ def test_no_kernel_is_left_out(
         used.add(kernel)
         return lambda *_: None
 
-    monkeypatch.setattr(_launch, "run", note)
+    monkeypatch.setattr(_launch.Job, "run", lambda job, *_: note(job.kernel))
     monkeypatch.setattr(_launch, "ready", note)
     monkeypatch.setattr(_shortcuts, "ways", {})
     monkeypatch.setattr(_shortcuts, "recall", lambda *_: None)

@@ -1,7 +1,7 @@
 """Blocks of slices that lie across memory, with no mask or temperature: two cells at once.
 
-While the sums of a cell are taken in one tile, the elements of the
-next one are packed into the other.
+While the sums of a cell are taken in one tile, the elements of the next one are packed into the
+other (kernels/exchanges.py).
 """
 
 from __future__ import annotations

@@ -39,7 +39,8 @@ FIELDS = (
 """Elements of a slice, where arrays are, columns of a tile, what is asked for
 (kernels/operations.py), numbers in a plane of the summary, arrays with strides, axes."""
 NEAR, FAR, PAST_CACHES, IN_MEMORY = range(4)
-"""Arrays fit the second-level cache; they don't; results are to be written past all caches."""
+"""Arrays fit the second-level cache; they don't; results are to be written past all caches; inputs
+are likely to be in none either."""
 _FIRST_AXIS = len(FIELDS)
 SOURCE, TARGET, SECOND, MASK, TEMPERATURE, SUMMARY = range(6)
 """The operands.  Softmax alone has but the first two."""
