@@ -6,7 +6,6 @@ torch's calls are of tensors that are there already, with as many threads.
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import timeit
 from typing import TYPE_CHECKING, Any
@@ -74,15 +73,12 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _ask(contender: str, threads: int) -> dict[str, float]:
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.calls", contender],
-        capture_output=True,
-        env=processes.environment(threads),
-        text=True,
-        check=contender == OURS,
-    )
-    found: dict[str, float] = json.loads(done.stdout) if done.returncode == 0 else {}
-    return found
+    try:
+        return processes.answer_of("calls", [contender], threads)
+    except processes.WorkerError:
+        if contender == OURS:
+            raise
+        return {}  # it is not there
 
 
 def times(contender: str) -> dict[str, float]:

@@ -159,7 +159,12 @@ def _running(tasks: Path) -> bool:
 
 
 def ask_once(request: dict[str, Any], threads: int, **changes: str) -> dict[str, Any]:
-    """Run benchmarks/probes.py in a process of its own, and return its answer.
+    """The answer of benchmarks/probes.py, see `answer_of`."""
+    return answer_of("probes", [json.dumps(request)], threads, **changes)
+
+
+def answer_of(module: str, words: Sequence[str], threads: int, **changes: str) -> dict[str, Any]:
+    """What a module here prints as JSON, in its last line, in a process of its own.
 
     Raises
     ------
@@ -167,7 +172,7 @@ def ask_once(request: dict[str, Any], threads: int, **changes: str) -> dict[str,
         If it failed, with the last line of what it said.
     """
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.probes", json.dumps(request)],
+        [sys.executable, "-m", f"benchmarks.{module}", *words],
         capture_output=True,
         env=environment(threads, **changes),
         text=True,

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 import time
 from typing import TYPE_CHECKING, Any
@@ -62,18 +61,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _ask(layer: str, threads: int, *words: str) -> dict[str, Any]:
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.thresholds", *words],
-        capture_output=True,
-        env=processes.environment(threads, NUMBA_THREADING_LAYER=layer),
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        lines = done.stderr.strip().splitlines() or ["failed"]
-        return {"error": lines[-1][:100]}
-    answer: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
-    return answer
+    try:
+        return processes.answer_of("thresholds", words, threads, NUMBA_THREADING_LAYER=layer)
+    except processes.WorkerError as error:
+        return {"error": str(error)[:100]}
 
 
 def element_costs() -> dict[str, dict[str, float]]:

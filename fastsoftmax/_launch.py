@@ -165,6 +165,11 @@ def _threads(most: int, cost: float) -> int:
     return min(most, started.available(), started.quota)
 
 
+def has_layer() -> bool:
+    """Whether there is a threading layer; it is loaded then."""
+    return (_started or _start()) is not None
+
+
 class _Layer(NamedTuple):
     """A threading layer that is there."""
 

@@ -55,13 +55,15 @@ def warmup(
     _check("layouts", layouts, LAYOUTS)
     classes = [_number_of_classes(each) for each in _several(classes)]
     stored = {storage(_dtype_of(each)) for each in dtypes}
+    # To compile a parallel build loads the threading layer, which is to be the one of calls.
+    builds = (False, True) if parallel and _launch.has_layer() else (False,)
     wanted = {
         (kernel, dtype, build)
         for function in functions
         for layout in layouts
         for dtype in stored
         for kernel in kernels_for(function, layout, classes)
-        for build in ((False, True) if parallel else (False,))
+        for build in builds
     }
     ordered = sorted(wanted, key=lambda each: (each[0].name, each[1].str, each[2]))
     jobs: list[tuple[str, Callable[[], Any]]] = [

@@ -159,6 +159,26 @@ GRADIENTS_AND_MORE = """
 """
 
 
+LAYER_OF_CALLS = """
+    import sys
+    import numpy as np
+    import fastsoftmax
+    if "warm" in sys.argv:
+        fastsoftmax.warmup(["softmax"], dtypes=["float32"], layouts=["narrow"])
+    x = np.zeros((1000, 1000), np.float32)
+    fastsoftmax.softmax(x, 1)
+    print(fastsoftmax.explain(x, 1).layer, end="")
+"""
+
+
+@pytest.mark.parametrize("layer", ["", "tbb", "omp", "imaginary"])
+def test_it_loads_the_threading_layer_of_calls(layer: str) -> None:
+    """From where calls find it; where there is none, nothing for several threads is compiled."""
+    variables = {"NUMBA_THREADING_LAYER": layer or None, "LD_LIBRARY_PATH": None}
+    usual = processes.run(LAYER_OF_CALLS, **variables)
+    assert processes.run(LAYER_OF_CALLS, "warm", **variables) == usual
+
+
 def test_functions_that_explain_does_not_know() -> None:
     processes.run(GRADIENTS_AND_MORE)
 
