@@ -15,7 +15,7 @@ import numpy as np
 
 from fastsoftmax import _launch
 from fastsoftmax._dtypes import FLOAT64, is_wide
-from fastsoftmax._memory import maker_like, numpy_empty
+from fastsoftmax._memory import LARGE_BYTES, maker_like, numpy_empty
 from fastsoftmax._plans import OnePass, Plan
 from fastsoftmax._quiet import quiet
 from fastsoftmax._recall import Direct, Facts
@@ -124,6 +124,8 @@ def _direct(
     if plan.streaming:  # which needs elements to be aligned, as ways see to
         return None
     if others[TEMPERATURE - SECOND].size > 1:  # which is checked in each call
+        return None
+    if source.size * dtype.itemsize >= LARGE_BYTES:  # which is not worth it
         return None
     strides = maker_like(source, dtype)(source).strides
     flat = strides == numpy_empty(source.shape, dtype).strides  # axes of size 1 as well
