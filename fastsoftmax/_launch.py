@@ -101,7 +101,7 @@ class Job:
     def run(self, arguments: tuple[Any, ...]) -> None:
         """Do all tasks."""
         tasks, scratch = self._tasks, self._scratch
-        count = _threads(self._most, self._cost) if self._most > 1 else 1
+        count = _threads(self._most, self._cost)
         if count > 1:
             mine = False
             try:

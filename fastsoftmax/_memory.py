@@ -69,8 +69,6 @@ def empty_like(
     If slices over `dims` lie across memory, it begins as far into a cache line as the array:
     what is read is whole lines then where what is written is.
     """
-    size = array.size * dtype.itemsize
-    flags = array.flags
     if 0 in array.strides:  # repeated elements, whose order `np.empty_like` turns round
         spread = np.nditer(
             [array, None],
@@ -79,9 +77,15 @@ def empty_like(
             op_dtypes=[array.dtype, dtype],
         )
         return np.asarray(spread.operands[1])
-    if not _AVAILABLE or size < LARGE_BYTES or not flags.forc:
+    if not _is_ours(array, dtype):
         return np.empty_like(array, dtype, subok=False)
     return _large_maker(array, dtype, dims)(array)
+
+
+def _is_ours(array: np.ndarray[Any, Any], dtype: np.dtype[Any]) -> bool:
+    """Whether the memory of a result of an array's shape is ours, not NumPy's."""
+    is_large = array.size * dtype.itemsize >= LARGE_BYTES
+    return _AVAILABLE and is_large and array.flags.forc and 0 not in array.strides
 
 
 def _large_maker(
@@ -114,9 +118,10 @@ def maker_like(
     def as_ever(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         return empty_like(array, dtype, dims)
 
+    if _is_ours(array, dtype):
+        return _large_maker(array, dtype, dims)
     if array.size * dtype.itemsize >= LARGE_BYTES:
-        is_ours = _AVAILABLE and array.flags.forc and 0 not in array.strides
-        return _large_maker(array, dtype, dims) if is_ours else as_ever
+        return as_ever
     example, empty = as_ever(array), numpy_empty
     # NumPy takes 110 ns by shape and dtype, 180 by an example, twice that with all its options.
     shape = example.shape
