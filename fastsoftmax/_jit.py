@@ -31,11 +31,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 _OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": False}
 _WITH_OBJECTS: dict[str, Any] = {**_OPTIONS, "nogil": False, "no_cfunc_wrapper": True}
 # Without the wrappers that only calls from Python need, a third of the compile time is saved.
-_INLINED: dict[str, Any] = {
-    "forceinline": True,
-    "no_cpython_wrapper": True,
-    "no_cfunc_wrapper": True,
-}
+_UNWRAPPED: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+_INLINED: dict[str, Any] = {**_UNWRAPPED, "forceinline": True}
+_APART: dict[str, Any] = {**_UNWRAPPED, "forceinline": False}
 
 
 COUNTER_STEP = 16
@@ -47,12 +45,18 @@ SCRATCH_UNIT = 64
 @functools.cache
 def _fingerprint() -> str:
     machine = VECTOR_BYTES, FIRST_LEVEL_BYTES
-    return _cache.fingerprint((_OPTIONS, _INLINED, _WITH_OBJECTS, machine))
+    return _cache.fingerprint((_OPTIONS, _INLINED, _APART, _WITH_OBJECTS, machine))
 
 
 def device(function: F) -> F:
     """Make `function` a part of kernels, inlined wherever one calls it."""
     jitted: F = numba.njit(pipeline_class=DeviceCompiler, **_OPTIONS, **_INLINED)(function)
+    return jitted
+
+
+def device_apart(function: F) -> F:
+    """The same for what is large and seldom called: it stays a function of its own."""
+    jitted: F = numba.njit(pipeline_class=DeviceCompiler, **_OPTIONS, **_APART)(function)
     return jitted
 
 

@@ -346,7 +346,7 @@ class Split(Plan):
             arguments = *operands, slices, blocks, self.table
             reduce.run(arguments)
             join.run(arguments)
-            if slices[whole.SHIFT].any():  # maxima too large for the kernels' frames
+            if np.count_nonzero(slices[whole.SHIFT]):  # maxima too large for the kernels' frames
                 reduce.run(arguments)
                 join.run(arguments)
             if self.writes:

@@ -261,6 +261,7 @@ def test_the_options_of_kernels_are_those_in_the_key() -> None:
         "_jit._OPTIONS['fastmath'] = True",
         "_jit._OPTIONS['boundscheck'] = True",
         "_jit._INLINED['forceinline'] = False",
+        "_jit._APART['forceinline'] = True",
         "_jit.VECTOR_BYTES = 8",
     ]
     keys = {processes.run(code.format(change=change)) for change in changes}

@@ -9,33 +9,26 @@ beforehand.
 from __future__ import annotations
 
 import functools
-import platform
 from typing import TYPE_CHECKING, Any
 
 import numba
 import numpy as np
+import processor
 import pytest
 from arrays import DTYPES, LAYOUTS, Layout, logits
-from llvmlite import ir
-from numba.extending import intrinsic
+from processor import DENORMAL, UNDERFLOW, clear_flags, flags
 
 import fastsoftmax
 from fastsoftmax import _launch
 from fastsoftmax.kernels.memory import pointer, workspace
-from fastsoftmax.kernels.vectors import call_llvm
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 Array = np.ndarray[Any, Any]
 
-pytestmark = pytest.mark.skipif(
-    platform.machine().lower() not in {"x86_64", "amd64"},
-    reason="reads a register of processors of this kind",
-)
+pytestmark = processor.of_this_kind
 
-# Of the register MXCSR: an operand was subnormal; a result was, or would have been.
-DENORMAL, UNDERFLOW = 0x02, 0x10
 # Two bytes of it are subnormal as float16, four as float32, eight as float64.
 LITTER = 0x0001
 LITTER_BYTES = 1 << 19
@@ -58,43 +51,6 @@ def _litter(words: Array) -> Any:
     for i in range(LITTER_BYTES // 2):
         memory[i] = words[0]
     return memory[words[1]]
-
-
-def _status(builder: ir.IRBuilder, name: str, word: Any) -> Any:
-    """Call ``ldmxcsr`` with this word or ``stmxcsr``; returns the word."""
-    place = builder.alloca(ir.IntType(32))
-    builder.store(word, place)
-    address = builder.bitcast(place, ir.IntType(8).as_pointer())
-    call_llvm(builder, f"llvm.x86.sse.{name}", ir.VoidType(), [address])
-    return builder.load(place)
-
-
-@intrinsic
-def _flags(_context: Any) -> Any:
-    def codegen(_: Any, builder: ir.IRBuilder, _sig: Any, _args: Any) -> Any:
-        return _status(builder, "stmxcsr", ir.IntType(32)(0))
-
-    return numba.types.int32(), codegen
-
-
-@intrinsic
-def _set_flags(_context: Any, word: Any) -> Any:
-    def codegen(_: Any, builder: ir.IRBuilder, _sig: Any, args: Any) -> Any:
-        return _status(builder, "ldmxcsr", args[0])
-
-    return numba.types.int32(word), codegen
-
-
-@numba.njit("int32()")
-def flags() -> Any:
-    """What the processor noted."""
-    return _flags() & 0x3F
-
-
-@numba.njit("int32()")
-def clear_flags() -> Any:
-    """Have it forget that."""
-    return _set_flags(numba.int32(_flags() & ~0x3F))
 
 
 def met(compute: Callable[[], object]) -> int:

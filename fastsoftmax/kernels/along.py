@@ -37,6 +37,7 @@ from fastsoftmax.kernels.operations import (
     begin,
     consume,
     folded,
+    gradual_of,
     has_frame,
     hidden,
     hidden_result,
@@ -46,6 +47,7 @@ from fastsoftmax.kernels.operations import (
     kept_alone,
     prepare,
     result,
+    times,
     totals,
 )
 from fastsoftmax.kernels.outcomes import (
@@ -67,6 +69,7 @@ from fastsoftmax.kernels.strides import (
     zero,
 )
 from fastsoftmax.kernels.sums import block_length, lane_count, lanes
+from fastsoftmax.kernels.underflow import is_gradual
 from fastsoftmax.kernels.values import Value, formula
 from fastsoftmax.kernels.vectors import double, narrow
 
@@ -215,7 +218,7 @@ def result_anew(
     """
     numbers, heat, cool = scope
     if operation.keeps:
-        x = kept_alone(operation, x, numbers, frame, heat) * share[0]
+        x = times(operation, kept_alone(operation, x, numbers, frame, heat), share[0])
     return result(operation, x, g, share[-2:], cool)
 
 
@@ -234,7 +237,8 @@ def keep_group(
     """Write the exponentials of the group at `j`, times `factor`."""
     group = lanes(x)
     first = load_like(x, j, group) if count is None else load_first(x, j, group, count, 0.0)
-    store(kept, j, kept_alone(operation, first, numbers, frame, heat) * factor)
+    found = kept_alone(operation, first, numbers, frame, heat)
+    store(kept, j, times(operation, found, factor))
 
 
 # --- Writing --------------------------------------------------------------------------
@@ -294,6 +298,16 @@ def write_block(
 
 
 @device
+def _write(operation: Any, x: Any, g: Any, out: Any, count: Any, scope: Any, streaming: Any) -> Any:
+    """`write_block`, gradually if need be; returns whether it was."""
+    if is_gradual(operation, x, count, scope[0]):
+        write_block(gradual_of(operation), x, g, out, count, scope, streaming)
+        return True
+    write_block(operation, x, g, out, count, scope, streaming)
+    return False
+
+
+@device
 def deliver(
     operation: Any,
     bases: Any,
@@ -305,16 +319,19 @@ def deliver(
     call: Any,
     results: Any,
     streaming: Any,
-) -> None:
-    """Write the results of a block ``(kept, second input)`` to where they belong."""
+) -> Any:
+    """Write the results of a block ``(kept, second input)`` to where they belong.
+
+    Returns whether some were subnormal (kernels/gradual.py).
+    """
     batch, dims, options = call
     x, g = block
     out = slice_at(bases[TARGET], slice_, batch, TARGET)
     if is_row(dims, TARGET) and options & MASKED == 0:
-        write_block(operation, x, g, advance(out, start), count, scope, streaming)
-        return
-    write_block(operation, x, g, results, count, scope, False)
+        return _write(operation, x, g, advance(out, start), count, scope, streaming)
+    gradual = _write(operation, x, g, results, count, scope, False)
     if options & MASKED != 0:
         shown = slice_at(bases[MASK], slice_, batch, MASK)
         hide(results, shown, start, count, dims, hidden_result(operation, results))
     scatter(results, out, start, count, dims)
+    return gradual

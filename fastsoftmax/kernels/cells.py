@@ -18,6 +18,7 @@ from fastsoftmax.kernels.operations import (
     NEGATED,
     Operation,
     cool_for,
+    gradual_of,
     hidden,
     hidden_result,
     inputs_of,
@@ -98,21 +99,26 @@ def empty(
     cell: Any,
     span: Any,
     call: Any,
-    streaming: Any,
+    how: Any,
 ) -> None:
-    """Write the results of a cell, rows `span` of its slices."""
+    """Write the results of a cell, rows `span` of its slices; `how`: streaming, gradually."""
+    streaming, gradual = how
     batch, begin, low, high = cell
     start, length = span
     axes, dims, options = call
     step = strides_of(dims, TARGET)[0]
     out = advance(run_at(bases[TARGET], batch, begin, axes, TARGET), start * step)
-    if options & MASKED == 0:
+    if gradual:
+        resolve(gradual_of(operation), tiles, pitch, notes, length, high)
+    elif options & MASKED == 0:
         unpack(operation, tiles, pitch, notes, out, step, length, low, high, streaming)
         return
-    resolve(operation, tiles, pitch, notes, length, high)
-    shown, steps = mask_at(bases, batch, begin, axes, dims, start)
-    tile = tiles[0]
-    hide_columns(tile, pitch, length, low, high, shown, steps, hidden_result(operation, tile))
+    else:
+        resolve(operation, tiles, pitch, notes, length, high)
+    if options & MASKED != 0:
+        shown, steps = mask_at(bases, batch, begin, axes, dims, start)
+        nothing = hidden_result(operation, tiles[0])
+        hide_columns(tiles[0], pitch, length, low, high, shown, steps, nothing)
     unpack(COPY, tiles, pitch, notes, out, step, length, low, high, streaming)
 
 

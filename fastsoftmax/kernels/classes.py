@@ -39,12 +39,15 @@ from fastsoftmax.kernels.memory import (
     stream_fence,
     workspace,
     workspace_bytes,
+    workspace_double,
 )
 from fastsoftmax.kernels.operands import kernel_over
 from fastsoftmax.kernels.operations import (
+    COPY,
     NEGATIVE_INFINITY,
     Operation,
     begin,
+    gradual_of,
     parts,
     result,
     totals,
@@ -61,6 +64,7 @@ from fastsoftmax.kernels.tiles import (
     sum_pairs,
 )
 from fastsoftmax.kernels.turns import columns_of, vectors_of
+from fastsoftmax.kernels.underflow import expects_underflow, forget_underflows, holds_subnormal
 from fastsoftmax.kernels.values import Value, Vec, formula
 from fastsoftmax.kernels.vectors import double, native, splat, vector, vector_count
 
@@ -75,6 +79,7 @@ _STRIPS, _TILES_BYTES, _LARGE_TILES_BYTES = 8, 6144, 24576
 _TOPS_BYTES = _STRIPS * STRIP_BYTES
 # What is known of all slices at a time, in float64 at the most.
 _KNOWN_BYTES, _SUMS_BYTES = 5 * 2 * _TOPS_BYTES, 3 * 2 * _TOPS_BYTES
+_RESOLVED_BYTES = 8 * _STRIPS
 
 
 @formula
@@ -115,6 +120,14 @@ def _turn_back(
     # Past the caches, what fills a line has to come at once.
     for i, each in sorted(vectors, key=itemgetter(0)) if streaming else vectors:
         (put_past_caches if streaming else put)(out, i * step, each)
+
+
+@device
+def _resolve_gradually(operation: Any, tile: Any, classes: Any, quotient: Any) -> None:
+    """Replace what was kept of slices, some of whose results are subnormal, by the results."""
+    for i in range(classes):
+        x = load_like(tile, i * strip_count(tile), quotient[0])
+        store(tile, i * strip_count(tile), result(gradual_of(operation), x, None, quotient, None))
 
 
 @device
@@ -220,6 +233,8 @@ def _of_classes(operation: Operation, classes: int) -> Any:
         later = ahead * elements if is_far(geometry) else 0
         # Lines of results that pass the caches must not be asked for.
         asks = is_far(geometry) and not streaming
+        resolved = workspace_double(like, _RESOLVED_BYTES)
+        justified = not expects_underflow(operation)
         known, sums = workspace_bytes(like, _KNOWN_BYTES), workspace_bytes(like, _SUMS_BYTES)
         start = framed(operation, group, scope)
         # Strips that end within a line are streamed with what was held on.
@@ -235,7 +250,7 @@ def _of_classes(operation: Operation, classes: int) -> Any:
         for i in range(min(most, last - first)):  # the rows that are read beyond
             clear(advance(tiles, i * size + elements), 2 * strip)
         for now in range(first, last, most):
-            count = min(most, last - now)
+            count, expected = min(most, last - now), expects_underflow(operation)
             for i in range(count):
                 at, present = _span(now + i, strip, before, slices)
                 x = advance(source, at * classes)
@@ -280,6 +295,11 @@ def _of_classes(operation: Operation, classes: int) -> Any:
                 found = strip_coefficients(operation, state, first_top, like, scope, True)
                 store(notes[0], i * strip, found[0])
                 store(notes[1], i * strip, found[1])
+                tile = advance(tiles, i * size)
+                resolved[i] = 0.0
+                if expected and holds_subnormal(tile, strip, classes, found):
+                    _resolve_gradually(operation, tile, classes, found)
+                    resolved[i], justified = 1.0, True
             for i in range(count):
                 at, present = _span(now + i, strip, before, slices)
                 out = advance(target, at * classes)
@@ -289,7 +309,11 @@ def _of_classes(operation: Operation, classes: int) -> Any:
                     mine = advance(tiles, i * size + part)
                     here = advance(notes[0], i * strip + part), advance(notes[1], i * strip + part)
                     there = advance(out, part * classes)
-                    if whole and streaming and aligned:
+                    if expected and resolved[i] != 0.0:
+                        if not whole or (streaming and not aligned):
+                            there = advance(staged, held + part * classes)
+                        _turn_back(COPY, there, mine, here, classes, False)
+                    elif whole and streaming and aligned:
                         _turn_back(operation, there, mine, here, classes, True)
                     else:
                         if streaming or not whole:
@@ -306,6 +330,8 @@ def _of_classes(operation: Operation, classes: int) -> Any:
                     out_line = advance(out_line, elements)
         if held > 0:
             store_part(out_line, 0, _line_at(staged, 0), began, held)
+        if not justified:
+            forget_underflows()
         if streaming:
             stream_fence(target)
 

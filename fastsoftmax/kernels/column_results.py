@@ -41,6 +41,7 @@ from fastsoftmax.kernels.operations import (
     NEGATED,
     Operation,
     cool_for,
+    gradual_of,
     heat_for,
     hidden_result,
     shifted,
@@ -58,6 +59,7 @@ from fastsoftmax.kernels.strides import (
 )
 from fastsoftmax.kernels.sums import LANES_BYTES, block_length, block_of, lane_count, lanes
 from fastsoftmax.kernels.sweep import line_of
+from fastsoftmax.kernels.underflow import expects_underflow, forget_underflows
 from fastsoftmax.kernels.values import Value, formula
 from fastsoftmax.kernels.vectors import element, narrow, splat
 from fastsoftmax.kernels.whole import FIRST, SECOND_ONE, SHIFT, SLICE_EXPONENT
@@ -185,6 +187,7 @@ def _write_columns(operation: Operation) -> Any:
         streaming = streaming and options & MASKED == 0
         if run <= NARROW_LINES * line_count(bases[TARGET]):
             streaming = streaming and begin_with_lines(axes, bases[TARGET], step_out)
+        justified = not expects_underflow(operation)
         ahead = ROWS_AHEAD * step_in, ROWS_AHEAD * step_out
         for task in range(first, last):
             batch, row = task // (below * beside), task // beside % below * rows
@@ -213,10 +216,16 @@ def _write_columns(operation: Operation) -> Any:
             for j in range(row, min(length, row + rows)):
                 place = advance(out, j * step_out)
                 places = advance(x, j * step_in), advance(g, j * step_second), place
-                _write_row(operation, places, ahead, count, known, streaming)
+                if expects_underflow(operation):
+                    makes = gradual_of(operation)
+                    _write_row(makes, places, ahead, count, known, streaming)
+                else:
+                    _write_row(operation, places, ahead, count, known, streaming)
                 if options & MASKED != 0:
                     mask = advance(shown, j * steps[0])
                     hide_run(place, mask, steps[1], count, hidden_result(operation, like))
+        if not justified:
+            forget_underflows()
         if streaming:
             stream_fence(bases[TARGET])
 

@@ -52,6 +52,7 @@ from fastsoftmax.kernels.strides import (
 )
 from fastsoftmax.kernels.sums import SINGLE, block_length, lane_count, lanes
 from fastsoftmax.kernels.tiles import reduce_block, reduce_strip, settle, strip_coefficients
+from fastsoftmax.kernels.underflow import expects_underflow, forget_underflows, is_strip_gradual
 from fastsoftmax.kernels.values import Value, formula
 from fastsoftmax.kernels.vectors import any_of, choose, double, is_different, narrow
 from fastsoftmax.kernels.whole import (
@@ -78,7 +79,7 @@ def _columns(operation: Operation, bare: bool) -> Any:
         step_in, step_out = strides_of(dims, SOURCE)[0], strides_of(dims, TARGET)[0]
         streaming = streaming and options & RESULTS != 0
         grid = grid_of(axes, width, bases[TARGET], step_out, streaming)
-        group, strip = lanes(like), lane_count(like)
+        group, strip, justified = lanes(like), lane_count(like), not expects_underflow(operation)
         for task in range(first, last):
             cell = cell_of(task, grid)
             low, high = cell[2], cell[3]
@@ -87,6 +88,7 @@ def _columns(operation: Operation, bare: bool) -> Any:
             fill(operation, bases, (tile, other), pitch, tops, cell, span, call)
             following = cell_of(min(task + 1, last - 1), grid)
             ahead = run_at(bases[SOURCE], following[0], following[1], axes, SOURCE)
+            gradual = False
             for i in range(0, high, strip):
                 degrees = degrees_of(operation, bases, cell, i, axes, group)
                 scope = numbers, heat_for(operation, degrees, like)
@@ -98,11 +100,17 @@ def _columns(operation: Operation, bare: bool) -> Any:
                 )
                 found = strip_coefficients(operation, state, top, like, scope, short)
                 note(notes, i, found, cool_for(operation, degrees, like))
+                if not gradual:
+                    gradual = is_strip_gradual(operation, column[0], pitch, length, found)
+                    justified |= gradual
                 if options & SUMMARY_WANTED != 0:
                     setting = axes, plane, degrees, like
                     summarise(operation, state, top, bases, cell, i, scope, setting)
             if options & RESULTS != 0:
-                empty(operation, bases, (tile, other), pitch, notes, cell, span, call, grid[4])
+                tiles, how = (tile, other), (grid[4], gradual)
+                empty(operation, bases, tiles, pitch, notes, cell, span, call, how)
+        if not justified:
+            forget_underflows()
         if streaming:
             stream_fence(bases[TARGET])
 

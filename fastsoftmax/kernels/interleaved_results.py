@@ -40,6 +40,7 @@ from fastsoftmax.kernels.operations import (
     NEGATED,
     Operation,
     cool_for,
+    gradual_of,
     heat_for,
     keeps,
     shifted,
@@ -47,6 +48,7 @@ from fastsoftmax.kernels.operations import (
 from fastsoftmax.kernels.outcomes import EXPONENT
 from fastsoftmax.kernels.strides import SECOND, SOURCE, TARGET, described, run_at
 from fastsoftmax.kernels.sums import block_length, lane_count, lanes
+from fastsoftmax.kernels.underflow import expects_underflow, forget_underflows
 from fastsoftmax.kernels.values import Value, formula
 from fastsoftmax.kernels.vectors import (
     any_of,
@@ -159,7 +161,7 @@ def _write_interleaved(operation: Operation) -> Any:
         state, of_slices = pointer(blocks), pointer(slices)
         per_slice, all_slices = blocks.shape[1], blocks.shape[2]
         group, step = lanes(like), lane_count(like)
-        negated = options & NEGATED != 0
+        negated, justified = options & NEGATED != 0, not expects_underflow(operation)
         for task in range(first, last):
             block, batch = task % per_slice, task // per_slice
             rows = min(size, length - block * size)
@@ -192,7 +194,13 @@ def _write_interleaved(operation: Operation) -> Any:
             lead = min(elements_before_line(places[2]), elements) if streaming else 0
             plain = not negated and not any_of(is_different(by, 0.0))
             span, how = (elements, count * step, lead), (plain, negated, streaming)
-            _write_span(operation, places, span, notes, degrees, numbers, how)
+            if expects_underflow(operation):
+                makes = gradual_of(operation)
+                _write_span(makes, places, span, notes, degrees, numbers, how)
+            else:
+                _write_span(operation, places, span, notes, degrees, numbers, how)
+        if not justified:
+            forget_underflows()
         if streaming:
             stream_fence(bases[TARGET])
 

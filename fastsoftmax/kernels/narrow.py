@@ -36,6 +36,7 @@ from fastsoftmax.kernels.operations import (
     SUMMARY_WANTED,
     Operation,
     cool_for,
+    gradual_of,
     heat_for,
     hidden,
     hidden_result,
@@ -62,6 +63,7 @@ from fastsoftmax.kernels.strides import (
 )
 from fastsoftmax.kernels.sums import LANES_BYTES, SINGLE, lane_count, lanes
 from fastsoftmax.kernels.tiles import reduce_strip, settle, strip_coefficients
+from fastsoftmax.kernels.underflow import expects_underflow, forget_underflows, is_strip_gradual
 from fastsoftmax.kernels.values import Value, formula
 from fastsoftmax.kernels.vectors import (
     splat,
@@ -300,7 +302,7 @@ def _narrow(operation: Operation, bare: bool) -> Any:
         groups = (run + strip - 1) // strip
         batch = first // groups
         begin, places = (first - batch * groups) * strip, run_places(bases, batch, 0, axes)
-        done = first
+        done, justified = first, not expects_underflow(operation)
         for i in range(min(most, last - first)):  # the rows that are read beyond
             clear(advance(tile, i * size + length * strip), strip)
         while done < last:
@@ -339,7 +341,12 @@ def _narrow(operation: Operation, bare: bool) -> Any:
                     present = min(strip, run - start)
                     shuffled = _is_shuffled(packed, present, length, like)
                     here = _from(notes, i * strip)
-                    _resolve(operation, tiles, here, present, length, shuffled, rows)
+                    quotient = load_like(here[0], 0, lanes_), load_like(here[1], 0, lanes_)
+                    if is_strip_gradual(operation, tiles[0], strip, length, quotient):
+                        makes, justified = gradual_of(operation), True
+                        _resolve(makes, tiles, here, present, length, shuffled, rows)
+                    else:
+                        _resolve(operation, tiles, here, present, length, shuffled, rows)
                     if side_by_side:
                         out, _ = _at(places, start, axes, TARGET)
                         if options & MASKED != 0:
@@ -351,6 +358,8 @@ def _narrow(operation: Operation, bare: bool) -> Any:
                         _scatter(operation, rows, (places, start, present), call)
             begin += count * strip
             done += count
+        if not justified:
+            forget_underflows()
         if streaming:
             stream_fence(bases[TARGET])
 

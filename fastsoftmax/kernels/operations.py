@@ -35,6 +35,7 @@ from fastsoftmax.kernels.exponential import (
     rounded,
     term,
 )
+from fastsoftmax.kernels.gradual import gradual_result, scaled
 from fastsoftmax.kernels.powers import power_of_two
 from fastsoftmax.kernels.sums import (
     Total,
@@ -82,6 +83,8 @@ class Operation(Static):
     """Whether exponents are divided by a temperature."""
     cooled: bool = False
     """Whether results are."""
+    gradual: bool = False
+    """Whether they are made as subnormal ones are (kernels/gradual.py)."""
 
 
 SOFTMAX = Operation("softmax", NEGATIVE_INFINITY, 0.0, keeps=True)
@@ -97,7 +100,11 @@ TEMPERED_LOGS = Operation(
 TEMPERED_BACKWARD = replace(BACKWARD, name="tempered_backward", cooled=True)
 TEMPERED_LOG_BACKWARD = replace(LOG_BACKWARD, name="tempered_log_backward", cooled=True)
 
-SOFTMAXES = (SOFTMAX, TEMPERED_SOFTMAX)
+_GRADUAL = {
+    each: replace(each, name=f"gradual_{each.name}", gradual=True)
+    for each in (SOFTMAX, TEMPERED_SOFTMAX)
+}
+SOFTMAXES = (*_GRADUAL, *_GRADUAL.values())
 LOGARITHMS = (LOGS, TEMPERED_LOGS)
 BACKWARDS = (BACKWARD, TEMPERED_BACKWARD)
 LOG_BACKWARDS = (LOG_BACKWARD, TEMPERED_LOG_BACKWARD)
@@ -122,6 +129,18 @@ def has_frame(operation: Operation) -> bool:
 def keeps(operation: Operation) -> bool:
     """Whether elements are replaced by their exponentials."""
     return operation.keeps
+
+
+@formula
+def has_quotients(operation: Operation) -> bool:
+    """Whether its results are quotients, which may be subnormal."""
+    return operation in SOFTMAXES
+
+
+@formula
+def gradual_of(operation: Operation) -> Operation:
+    """The operation whose results are the same, made as subnormal ones are if they may be."""
+    return _GRADUAL.get(operation, operation)
 
 
 @formula
@@ -266,6 +285,12 @@ def kept_alone(
 
 
 @formula
+def times(operation: Operation, kept: Value, factor: Value) -> Value:
+    """What is kept, times what `along.shares` says."""
+    return scaled(kept, factor) if operation in SOFTMAXES else kept * factor
+
+
+@formula
 def keep_sums(operation: Operation, new: Sums, count: Value, old: Sums) -> Sums:
     """The sums `new` in the first `count` lanes, `old` in the others."""
     if isinstance(new, Value):
@@ -337,7 +362,7 @@ def result(operation: Operation, x: Value, g: Any, coefficients: Any, cool: Any)
         return x
     first, second = coefficients
     if operation in SOFTMAXES:
-        return fma(x, first, x * second)
+        return gradual_result(x, coefficients) if operation.gradual else fma(x, first, x * second)
     if operation in LOGARITHMS:
         distance = x - first
         if cool is None:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastsoftmax._jit import device, kernel
+from fastsoftmax._jit import device, device_apart, kernel
 from fastsoftmax.kernels import exponential
+from fastsoftmax.kernels.along import write_block
 from fastsoftmax.kernels.elements import computed_like
 from fastsoftmax.kernels.groups import ROW_BYTES, fetch_groups, largest_of, shift
 from fastsoftmax.kernels.memory import (
@@ -23,7 +24,7 @@ from fastsoftmax.kernels.memory import (
     workspace,
     workspace_double,
 )
-from fastsoftmax.kernels.operations import SOFTMAX
+from fastsoftmax.kernels.operations import SOFTMAX, gradual_of
 from fastsoftmax.kernels.outcomes import (
     EXPONENT,
     PARTS,
@@ -43,11 +44,11 @@ from fastsoftmax.kernels.strides import (
     is_row,
     scatter,
     slice_at,
+    zero,
 )
 from fastsoftmax.kernels.sums import BLOCK_BYTES, LANES_BYTES, block_length, lane_count
 from fastsoftmax.kernels.sweep import (
     divide_lead,
-    divide_rest,
     exponentials,
     folded,
     scale,
@@ -55,6 +56,7 @@ from fastsoftmax.kernels.sweep import (
     turn_of,
 )
 from fastsoftmax.kernels.terms import placed, room, terms_bytes
+from fastsoftmax.kernels.underflow import expects_underflow, forget_underflows, is_gradual
 from fastsoftmax.kernels.vectors import double, largest, narrow
 
 # Blocks of a row at the most, so that the terms of two rows stay in the second-level cache.
@@ -75,7 +77,7 @@ def block_at(x: Any, start: Any, count: Any, dims: Any, direct: Any, buffer: Any
     return buffer
 
 
-@device
+@device_apart
 def reduce_shifted(
     logits: Any,
     length: Any,
@@ -123,6 +125,33 @@ def _share_out(state: Any, shares: Any, k: Any, quotient: Any, terms: Any, lengt
             scale(advance(terms, start_), min(size, length - start_), factor)
 
 
+@device_apart
+def write_results(
+    operation: Any, terms: Any, count: Any, quotient: Any, place: Any, streaming: Any
+) -> None:
+    """Write the results of a block of a row by themselves.
+
+    `place` is the row of results, where in it the block begins, and memory for one that is
+    scattered.
+    """
+    out, begin, dims, results = place
+    there = advance(out, begin) if is_row(dims, TARGET) else results
+    write_block(operation, terms, terms, there, count, (quotient, None), streaming)
+    if not is_row(dims, TARGET):
+        scatter(results, out, begin, count, dims)
+
+
+@device
+def deliver(terms: Any, count: Any, quotient: Any, place: Any, streaming: Any) -> Any:
+    """The same, gradually if need be; returns whether it was."""
+    gradual = is_gradual(SOFTMAX, terms, count, quotient)
+    if gradual:
+        write_results(gradual_of(SOFTMAX), terms, count, quotient, place, streaming)
+    else:
+        write_results(SOFTMAX, terms, count, quotient, place, streaming)
+    return gradual
+
+
 def scratch_bytes(length: int, itemsize: int) -> int:
     """The scratch memory that `rows` takes."""
     return terms_bytes(length, itemsize, 1)
@@ -153,6 +182,7 @@ def rows(source: Any, target: Any, geometry: Any, scratch: Any, first: Any, last
     # What stands for the terms of a row above the first one, and its quotients.
     clear(shifted, min(size, length) + lane_count(like))
     clear(shares, 2 * blocks)
+    nothing, justified = (zero(like), zero(like)), not expects_underflow(SOFTMAX)
 
     x = slice_at(x_base, first, batch, SOURCE)
     x = block_at(x, 0, min(size, length), dims, x_direct, staged)
@@ -172,7 +202,14 @@ def rows(source: Any, target: Any, geometry: Any, scratch: Any, first: Any, last
                 below_count = min(size, length)
                 below = slice_at(x_base, row + 1, batch, SOURCE)
                 below = block_at(below, 0, below_count, dims, x_direct, spare)
-            out, lead, writes = results, 0, row > first
+            quotient = shares[2 * block], shares[2 * block + 1]
+            above_block, writes = advance(above, begin), row > first
+            if writes and is_gradual(SOFTMAX, above_block, count, quotient):
+                place = out_row, begin, dims, results
+                write_results(gradual_of(SOFTMAX), above_block, count, quotient, place, streaming)
+                writes, justified = False, True
+                quotient = nothing
+            out, lead = results, 0
             if writes and out_direct:
                 out = advance(out_row, begin)
                 if streaming:
@@ -180,7 +217,6 @@ def rows(source: Any, target: Any, geometry: Any, scratch: Any, first: Any, last
                     # Lines that two blocks share are written twice, through the caches.
                     prefetch_to_write(out, 0)
                     prefetch_to_write(out, count - 1)
-            quotient = shares[2 * block], shares[2 * block + 1]
             sums, next_tops = sweep(
                 x,
                 frame,
@@ -188,7 +224,7 @@ def rows(source: Any, target: Any, geometry: Any, scratch: Any, first: Any, last
                 count,
                 below,
                 below_count,
-                advance(above, begin) if row > first else shifted,
+                above_block if row > first else shifted,
                 quotient,
                 out,
                 lead,
@@ -199,7 +235,7 @@ def rows(source: Any, target: Any, geometry: Any, scratch: Any, first: Any, last
             high, low = folded(sums)
             keep_block_state(advance(state, block), MOST_BLOCKS, top, k, high, low)
             if writes:
-                divide_lead(advance(above, begin), lead, quotient, out)
+                divide_lead(above_block, lead, quotient, out)
                 if not out_direct:
                     scatter(results, out_row, begin, count, dims)
             x, top = below, largest(next_tops)
@@ -215,15 +251,8 @@ def rows(source: Any, target: Any, geometry: Any, scratch: Any, first: Any, last
             keep_block_state(advance(state, main), MOST_BLOCKS, last_top, k, high, low)
             if row > first:
                 quotient = shares[2 * main], shares[2 * main + 1]
-                out, lead = results, 0
-                if out_direct:
-                    out = advance(out_row, begin)
-                    if streaming and elements_before_line(out) < rest:
-                        lead = elements_before_line(out)
-                divide_rest(advance(above, begin), lead, rest, quotient, out, streaming)
-                divide_lead(advance(above, begin), lead, quotient, out)
-                if not out_direct:
-                    scatter(results, out_row, begin, rest, dims)
+                place = out_row, begin, dims, results
+                justified |= deliver(advance(above, begin), rest, quotient, place, streaming)
         row_top = largest_top(state, blocks)
         if needs_shift(SOFTMAX, row_top, like, numbers, None):
             by, logits = narrow(row_top, like), (x_row, spare)
@@ -242,9 +271,9 @@ def rows(source: Any, target: Any, geometry: Any, scratch: Any, first: Any, last
         begin = block * size
         count = min(size, length - begin)
         quotient = shares[2 * block], shares[2 * block + 1]
-        out = advance(out_row, begin) if out_direct else results
-        divide_rest(advance(above, begin), 0, count, quotient, out, False)
-        if not out_direct:
-            scatter(results, out_row, begin, count, dims)
+        place = out_row, begin, dims, results
+        justified |= deliver(advance(above, begin), count, quotient, place, streaming)
+    if not justified:
+        forget_underflows()
     if streaming:
         stream_fence(out_base)

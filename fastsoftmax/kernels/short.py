@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastsoftmax._jit import device, kernel
+from fastsoftmax._jit import kernel
 from fastsoftmax.kernels import exponential
 from fastsoftmax.kernels.elements import computed_like
 from fastsoftmax.kernels.groups import ROW_BYTES, raised
@@ -27,13 +27,20 @@ from fastsoftmax.kernels.memory import (
     workspace,
     workspace_double,
 )
-from fastsoftmax.kernels.operations import NEGATIVE_INFINITY, SOFTMAX
+from fastsoftmax.kernels.operations import NEGATIVE_INFINITY, SOFTMAX, gradual_of
 from fastsoftmax.kernels.outcomes import PARTS, coefficients, frame_of, load_state, needs_shift
-from fastsoftmax.kernels.rows import block_at, keep_block_state, reduce_shifted
-from fastsoftmax.kernels.strides import SOURCE, TARGET, described, is_row, scatter, slice_at
+from fastsoftmax.kernels.rows import (
+    block_at,
+    deliver,
+    keep_block_state,
+    reduce_shifted,
+    write_results,
+)
+from fastsoftmax.kernels.strides import SOURCE, TARGET, described, is_row, scatter, slice_at, zero
 from fastsoftmax.kernels.sums import LANES_BYTES, lane_count, lanes
-from fastsoftmax.kernels.sweep import divide_lead, divide_rest, folded, sweep, turn_of
+from fastsoftmax.kernels.sweep import divide_lead, folded, sweep, turn_of
 from fastsoftmax.kernels.terms import pitch, placed, room, terms_bytes
+from fastsoftmax.kernels.underflow import expects_underflow, forget_underflows, is_gradual
 from fastsoftmax.kernels.values import Value, formula
 from fastsoftmax.kernels.vectors import (
     double,
@@ -92,6 +99,7 @@ def short(source: Any, target: Any, geometry: Any, scratch: Any, first: Any, las
     # What stands for the terms of rows above the first ones, and their quotients.
     clear(shifted, length + lane_count(like))
     clear(quotients, 2 * most)
+    nothing, justified = (zero(like), zero(like)), not expects_underflow(SOFTMAX)
 
     turn = 0
     if x_direct and out_direct and last - first > 2 * most:
@@ -106,7 +114,6 @@ def short(source: Any, target: Any, geometry: Any, scratch: Any, first: Any, las
         store(tops, i * vector_count(like), raised(lows, x, 0, length))
     for begin in range(first, last, most):
         count = min(most, last - begin)
-        writes = begin > first
         for i in range(count):
             top = largest(load_like(tops, i * vector_count(like), vector(like)))
             frame, k = frame_of(top, like, numbers, None)
@@ -122,8 +129,15 @@ def short(source: Any, target: Any, geometry: Any, scratch: Any, first: Any, las
                 below = slice_at(x_base, row + most, batch, SOURCE)
                 below = block_at(below, 0, length, dims, x_direct, advance(spare, place))
                 below_length = length
-            out, lead = results, 0
             out_row = slice_at(out_base, max(row - most, first), batch, TARGET)
+            quotient, writes = (quotients[2 * i], quotients[2 * i + 1]), begin > first
+            if writes and is_gradual(SOFTMAX, advance(above, place), length, quotient):
+                there = out_row, 0, dims, results
+                write_results(
+                    gradual_of(SOFTMAX), advance(above, place), length, quotient, there, streaming
+                )
+                quotient, writes, justified = nothing, False, True
+            out, lead = results, 0
             if writes and out_direct:
                 out = out_row
                 if streaming:
@@ -131,7 +145,6 @@ def short(source: Any, target: Any, geometry: Any, scratch: Any, first: Any, las
                     # Lines that two rows share are written twice, through the caches.
                     prefetch_to_write(out, 0)
                     prefetch_to_write(out, length - 1)
-            quotient = quotients[2 * i], quotients[2 * i + 1]
             found, tops_below = sweep(
                 x,
                 (frames[2 * i], frames[2 * i + 1]),
@@ -139,7 +152,7 @@ def short(source: Any, target: Any, geometry: Any, scratch: Any, first: Any, las
                 length,
                 below,
                 below_length,
-                advance(above, place) if writes else shifted,
+                advance(above, place) if begin > first else shifted,
                 quotient,
                 out,
                 lead,
@@ -153,11 +166,6 @@ def short(source: Any, target: Any, geometry: Any, scratch: Any, first: Any, las
                 divide_lead(advance(above, place), lead, quotient, out)
                 if not out_direct:
                     scatter(results, out_row, 0, length, dims)
-        if writes:
-            for i in range(count, most):
-                out_row = slice_at(out_base, begin - most + i, batch, TARGET)
-                quotient = quotients[2 * i], quotients[2 * i + 1]
-                _deliver(advance(above, i * apart), length, quotient, out_row, dims, results)
         for i in range(count):
             high, low = folded(_kept_lanes(sums, i, lanes(like)))
             state[2 * MOST_ROWS + i], state[3 * MOST_ROWS + i] = high, low
@@ -174,20 +182,15 @@ def short(source: Any, target: Any, geometry: Any, scratch: Any, first: Any, las
             quotients[2 * i], quotients[2 * i + 1] = found
         terms, above = above, terms
         staged, spare = spare, staged
+    # The last batch, and what of the one before has no row below it.
     count = (last - first - 1) % most + 1
-    for i in range(count):
-        out_row = slice_at(out_base, last - count + i, batch, TARGET)
+    for row in range(max(first, last - most), last):
+        i = (row - first) % most
+        source = above if row >= last - count else terms
         quotient = quotients[2 * i], quotients[2 * i + 1]
-        _deliver(advance(above, i * apart), length, quotient, out_row, dims, results)
+        place = slice_at(out_base, row, batch, TARGET), 0, dims, results
+        justified |= deliver(advance(source, i * apart), length, quotient, place, streaming)
+    if not justified:
+        forget_underflows()
     if streaming:
         stream_fence(out_base)
-
-
-@device
-def _deliver(terms: Any, length: Any, quotient: Any, out: Any, dims: Any, results: Any) -> None:
-    """Write the results of a row by themselves."""
-    if is_row(dims, TARGET):
-        divide_rest(terms, 0, length, quotient, out, False)
-    else:
-        divide_rest(terms, 0, length, quotient, results, False)
-        scatter(results, out, 0, length, dims)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastsoftmax._jit import device
+from fastsoftmax._jit import device, device_apart
 from fastsoftmax.kernels.elements import (
     computed_like,
     copy_element,
@@ -135,7 +135,7 @@ def zero(address: Any) -> Any:
     return element(lanes(address), 0)
 
 
-@device
+@device_apart
 def gather(
     buffer: Any, source: Any, start: Any, count: Any, dims: Any, operand: Any, negated: Any
 ) -> None:
@@ -186,7 +186,7 @@ def copy_in(buffer: Any, source: Any, step: Any, count: Any) -> None:
         copy_element(buffer, i, source, i * step)
 
 
-@device
+@device_apart
 def scatter(buffer: Any, target: Any, start: Any, count: Any, dims: Any) -> None:
     """Copy `buffer` to the elements `start`, `start` + 1, ... of the slice at `target`."""
     rank, sizes, strides = dims[0], dims[1], strides_of(dims, TARGET)

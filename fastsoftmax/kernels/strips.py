@@ -37,6 +37,7 @@ from fastsoftmax.kernels.operations import (
     NEGATIVE_INFINITY,
     SUMMARY_WANTED,
     Operation,
+    gradual_of,
     inputs_of,
 )
 from fastsoftmax.kernels.packing import (
@@ -66,6 +67,7 @@ from fastsoftmax.kernels.tiles import (
     strip_count,
     strip_like,
 )
+from fastsoftmax.kernels.underflow import expects_underflow, forget_underflows, is_strip_gradual
 from fastsoftmax.kernels.vectors import splat
 
 
@@ -97,12 +99,17 @@ def _empty(
     out: Any,
     rows: Any,
     cell: Any,
-    streaming: Any,
+    how: Any,
 ) -> None:
-    """Write the results of a cell by themselves."""
-    step, length = rows
+    """Write the results of a cell by themselves; `how`: streaming, gradually."""
+    (step, length), (streaming, gradual) = rows, how
     low, high = cell[2], cell[3]
-    if low < high:
+    if low >= high:
+        return
+    if gradual:
+        makes = gradual_of(operation)
+        unpack(makes, tiles, pitch, notes, out, step, length, low, high, streaming)
+    else:
         unpack(operation, tiles, pitch, notes, out, step, length, low, high, streaming)
 
 
@@ -142,6 +149,7 @@ def _strips(operation: Operation, writes: bool) -> Any:
         ahead_in = rows_ahead(whole, step_in, line_) * step_in
         ahead_out = rows_ahead(whole, step_out, line_) * step_out
         ahead_second = rows_ahead(whole, step_second, line_) * step_second
+        gradual, justified = False, not expects_underflow(operation)
         above = cell = cell_of(first, grid)
         x, g = _inputs_at(operation, bases, cell, axes)
         _fill(operation, tiles, pitch, tops, ((x, step_in), (g, step_second), length), cell)
@@ -156,6 +164,7 @@ def _strips(operation: Operation, writes: bool) -> Any:
             together = cell[3] == whole and is_whole(below, whole) and task < last - 1
             if writes:
                 together = together and is_whole(above, whole) and task > first
+                together = together and not gradual
             if together:
                 for i in range(0, whole, strip):
                     store(tops_below, i, splat(NEGATIVE_INFINITY, group))
@@ -169,7 +178,7 @@ def _strips(operation: Operation, writes: bool) -> Any:
                         out,
                         (step_out, length),
                         above,
-                        grid[4],
+                        (grid[4], gradual),
                     )
                 if task + 1 < last:
                     given = (x, step_in), (g, step_second), length
@@ -178,7 +187,7 @@ def _strips(operation: Operation, writes: bool) -> Any:
             ends, memory = (both, out, advance(out, ahead_out)), (*notes_above, tops_below)
             later = _inputs_at(operation, bases, after, axes)
             exchange = others, ends, steps, memory, leaving, later, in_memory
-            state = 0, 0, 0, 0, 0
+            state, gradual = (0, 0, 0, 0, 0), False
             for i in range(0, cell[3], strip):
                 column, top = (
                     (advance(tiles[0], i), advance(tiles[1], i)),
@@ -196,6 +205,9 @@ def _strips(operation: Operation, writes: bool) -> Any:
                 if writes:
                     known = strip_coefficients(operation, found, top, like, scope, short)
                     note(notes, i, known, None)
+                    if not gradual:
+                        gradual = is_strip_gradual(operation, column[0], pitch, length, known)
+                        justified |= gradual
                 if options & SUMMARY_WANTED != 0:
                     degrees = degrees_of(operation, bases, cell, i, axes, group)
                     setting = axes, plane, degrees, like
@@ -207,7 +219,10 @@ def _strips(operation: Operation, writes: bool) -> Any:
         if writes:
             out = run_at(bases[TARGET], above[0], above[1], axes, TARGET)
             rows = step_out, length
-            _empty(operation, others, pitch, notes_above, out, rows, above, grid[4])
+            how = grid[4], gradual
+            _empty(operation, others, pitch, notes_above, out, rows, above, how)
+            if not justified:
+                forget_underflows()
             if streaming:
                 stream_fence(bases[TARGET])
 

@@ -24,6 +24,7 @@ from fastsoftmax.kernels.elements import (
     put_past_caches,
 )
 from fastsoftmax.kernels.exponential import reduce_argument, rounded, term
+from fastsoftmax.kernels.gradual import scaled
 from fastsoftmax.kernels.groups import (
     fetch_group,
     fetch_groups,
@@ -139,9 +140,9 @@ def divide_lead(terms: Any, lead: Any, quotient: Any, out: Any) -> None:
 
 @device
 def scale(terms: Any, length: Any, factor: Any) -> None:
-    """Multiply the terms of a block."""
-    for j in range(length):
-        terms[j] *= factor
+    """Multiply the terms of a block by a power of two."""
+    for j in range(0, length, lane_count(terms)):
+        store(terms, j, scaled(load_like(terms, j, lanes(terms)), factor))
 
 
 # --- The loop -------------------------------------------------------------------------

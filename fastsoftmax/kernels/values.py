@@ -258,12 +258,14 @@ def _type_of(result: Any) -> Any:
         return types.Tuple([_type_of(part) for part in result])
     if isinstance(result, Value):
         return result.type
+    if isinstance(result, Static):
+        return _StaticType(result)
     return types.intp if isinstance(result, int) else types.float64
 
 
 def _code_of(context: Any, builder: ir.IRBuilder, result: Any) -> Any:
     """The LLVM value of what a formula returns."""
-    if result is None:
+    if result is None or isinstance(result, Static):
         return context.get_dummy_value()
     if isinstance(result, tuple):
         parts = [_code_of(context, builder, part) for part in result]

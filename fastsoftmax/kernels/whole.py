@@ -47,6 +47,7 @@ from fastsoftmax.kernels.strides import (
     slice_at,
 )
 from fastsoftmax.kernels.sums import block_length
+from fastsoftmax.kernels.underflow import expects_underflow, forget_underflows
 from fastsoftmax.kernels.vectors import double, narrow
 
 SHIFT, SLICE_TOP, SLICE_EXPONENT, FIRST, SECOND_ONE = range(5)
@@ -87,6 +88,7 @@ def _along(operation: Operation, bare: bool) -> Any:
         buffer, kept = workspace(like, ROW_BYTES), workspace(like, ROW_BYTES)
         other, results = workspace(like, ROW_BYTES), workspace(like, ROW_BYTES)
         state = pointer_like(scratch, workspace_double(like, 8))
+        justified = not expects_underflow(operation)
         for slice_ in range(first, last):
             degrees = degree_of(operation, bases, slice_, batch)
             heat = heat_for(operation, degrees, like)
@@ -128,7 +130,7 @@ def _along(operation: Operation, bare: bool) -> Any:
                     else:
                         left = kept_of(operation, x, kept)
                     block_scope = shared, cool
-                    deliver(
+                    justified |= deliver(
                         operation,
                         bases,
                         slice_,
@@ -140,6 +142,8 @@ def _along(operation: Operation, bare: bool) -> Any:
                         results,
                         streaming,
                     )
+        if not justified:
+            forget_underflows()
         if streaming:
             stream_fence(bases[TARGET])
 
@@ -226,6 +230,7 @@ def _write(operation: Operation) -> Any:
         buffer, kept = workspace(like, ROW_BYTES), workspace(like, ROW_BYTES)
         other, results = workspace(like, ROW_BYTES), workspace(like, ROW_BYTES)
         state, of_slices = pointer(blocks), pointer(slices)
+        justified = not expects_underflow(operation)
         for task in range(first, last):
             slice_ = task // per_slice
             block = task - slice_ * per_slice
@@ -244,7 +249,7 @@ def _write(operation: Operation) -> Any:
             k = state[(EXPONENT * per_slice + block) * all_slices + slice_]
             left, shared = keep_block(operation, x, kept, count, k, slice_k, found, scope)
             block_scope = shared, cool_for(operation, degrees, like)
-            deliver(
+            justified |= deliver(
                 operation,
                 bases,
                 slice_,
@@ -256,6 +261,8 @@ def _write(operation: Operation) -> Any:
                 results,
                 streaming,
             )
+        if not justified:
+            forget_underflows()
         if streaming:
             stream_fence(bases[TARGET])
 
