@@ -56,6 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--rounds", type=options.positive, default=15, metavar="N")
     parser.add_argument("--quick", action="store_true", help="fewer cells, 1 s each, 5 rounds")
+    parser.add_argument("--sigma", type=float, metavar="X", help="of random logits; default: 1")
     own = parser.add_argument_group("your own case")
     own.add_argument("--shape", help="such as 1000,1000 or 1e6,2")
     own.add_argument("--input", type=Path, metavar="FILE.npy", help="your own data")
@@ -66,7 +67,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def cases_of(arguments: argparse.Namespace) -> list[workloads.Case]:
-    """The cases that the options choose."""
+    """The cases that the options choose, their logits as far apart as is asked for."""
+    cases = _chosen(arguments)
+    if arguments.sigma is None:
+        return cases
+    if arguments.input is not None:
+        raise ValueError("--sigma: logits of a file are as they are; give it without --input")
+    return [workloads.spread(case, arguments.sigma) for case in cases]
+
+
+def _chosen(arguments: argparse.Namespace) -> list[workloads.Case]:
     if arguments.shape is not None and arguments.input is not None:
         raise ValueError("--shape and --input are two cases; give one")
     if arguments.input is not None:

@@ -193,6 +193,14 @@ def _checked(what: str, given: Iterable[str] | None, known: Sequence[str]) -> Se
     return names
 
 
+def spread(case: Case, sigma: float) -> Case:
+    """The same case with random logits of this standard deviation."""
+    if not 0 <= sigma < math.inf:
+        raise ValueError(f"sigma {sigma:g}: a standard deviation is finite and not negative")
+    name = f"{case.workload}, sigma {sigma:g}"  # no other cell's: cells are compared by name
+    return dataclasses.replace(case, workload=name, sigma=sigma)
+
+
 def own_case(shape: tuple[int, ...], dim: int, dtype: str = FLOAT32, path: str = "") -> Case:
     """A case of one's own: random data of a shape, or those of a file.
 

@@ -105,6 +105,12 @@ class TestTheCard:
         assert (array.shape, array.dtype.name) == (case.shape, case.dtype)
         assert np.array_equal(array, case.array())
 
+    def test_logits_are_as_far_apart_as_is_asked_for(self) -> None:
+        near = workloads.own_case((100, 50), 1)
+        far = workloads.spread(near, 20.0)
+        assert np.array_equal(far.array(), near.array() * np.float32(20))
+        assert far.key != near.key
+
     def test_has_the_strides_that_it_names(self) -> None:
         [transposed, every_second] = workloads.card(["transposed", "every-second"])
         assert transposed.array().strides == (4, 8000)

@@ -18,6 +18,7 @@ from benchmarks import __main__, results  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
 GUIDE = ROOT / "docs" / "benchmarks.md"
+DIGITS = ROOT / "docs" / "data" / "digits_logits.npy"
 
 BAD_CONTENDERS = """
 import os
@@ -101,6 +102,8 @@ def test_accuracy_is_measured_in_full(tmp_path: Path) -> None:
         (["--shape", "10,x"], "--shape 10,x"),
         (["--shape", "10,10", "--dim", "2"], "dim 2"),
         (["--input", "nowhere.npy"], "nowhere.npy"),
+        (["--shape", "10,10", "--sigma", "-1"], "sigma -1"),
+        (["--input", str(DIGITS), "--sigma", "2"], "--sigma"),
         (["--compare", "nowhere.json"], "nowhere.json"),
         (["report", "nowhere.json"], "nowhere.json"),
     ],
