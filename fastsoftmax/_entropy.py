@@ -69,10 +69,12 @@ def cross_entropy(
     else:
         count = float(np.where(shown, weights[classes], 0.0).sum())
     if key is not None and not 0 <= ignored < call.length and classes.size:
-        dtype, shape = call.dtype, classes.shape
+        dtype, shape, number = call.dtype, classes.shape, float(classes.size)
 
         def finish(losses: Array) -> Any:
-            return _reduced(losses.reshape(shape), float(losses.size), reduction, dtype)
+            if len(shape) != 1:
+                losses = losses.reshape(shape)
+            return _reduced(losses, number, reduction, dtype)
 
         remember(key, _summaries.losses_shortcut(call, classes, finish))
     return _reduced(losses, count, reduction, call.dtype)
@@ -98,8 +100,11 @@ def _ignored_of(given: Any) -> int:
 def _reduced(losses: Array, count: float, reduction: str, dtype: np.dtype[Any]) -> Any:
     if reduction == "none":
         return quiet(losses.astype, dtype)
-    total = quiet(np.add.reduce, losses, None)
-    return quiet(dtype.type, total if reduction == "sum" else quiet(np.divide, total, count))
+    return quiet(_total, losses, 1.0 if reduction == "sum" else count, dtype)
+
+
+def _total(losses: Array, count: float, dtype: np.dtype[Any]) -> Any:
+    return dtype.type(np.add.reduce(losses, None) / count)
 
 
 def _weights_of(given: Any, classes: int) -> Array | None:

@@ -70,18 +70,21 @@ def _finisher(call: Call, count: int, along: int) -> Callable[..., tuple[Array, 
     if temperature is not None and temperature.size > 1:
         spread = np.broadcast_to(temperature, call.shape)
         temperature = np.take(spread, 0, along).reshape(-1, 1)
+    is_beyond = temperature is not None and bool(np.isinf(temperature).any())
 
     def finish(
         found: Array, values: Array, places: Array, empty: Array | None = None
     ) -> tuple[Array, Array]:
-        result = quiet(quiet(_probabilities, found, values, temperature, wide).astype, dtype)
-        bad = ~np.isfinite(found[0])  # an infinite maximum or NaN
-        if bad.any():
+        result, total = quiet(_probabilities, found, values, temperature, wide, dtype)
+        if is_beyond or total - total != 0.0:  # a maximum is infinite, or there is a NaN
+            result[values == -np.inf] = 0  # also where it is the maximum
+            bad = ~np.isfinite(found[0])
             if empty is not None:
                 bad &= ~empty
             result[bad] = np.nan
             places[bad] = np.arange(count)
-        result, places = result.reshape(outer), places.reshape(outer)
+        if len(outer) != 2:
+            result, places = result.reshape(outer), places.reshape(outer)
         if along == len(outer) - 1:
             return result, places
         return np.moveaxis(result, -1, along), np.moveaxis(places, -1, along)
@@ -90,17 +93,25 @@ def _finisher(call: Call, count: int, along: int) -> Callable[..., tuple[Array, 
 
 
 def _probabilities(
-    found: Array, values: Array, temperature: Array | None, wide: np.dtype[Any]
-) -> Array:
-    """exp((x - max) / T) / sum, the sum being 1 and the last part of the summary."""
-    _, top, _, rest = found[:, :, np.newaxis]
-    distance = values.astype(wide, copy=False) - top
+    found: Array,
+    values: Array,
+    temperature: Array | None,
+    wide: np.dtype[Any],
+    dtype: np.dtype[Any],
+) -> tuple[Array, float]:
+    """exp((x - max) / T) / sum, the sum being 1 and the last part of the summary.
+
+    And the sum of all log-sum-exps, which is finite as a rule if they are.
+    """
+    log_sums, top, _, rest = found
+    if wide != FLOAT64:
+        values, rest = values.astype(wide), rest.astype(wide)
+    result: Array = values - top[:, np.newaxis]
     if temperature is not None:
-        distance /= temperature
-    result: Array = np.exp(distance, out=distance)
-    result /= rest.astype(wide, copy=False) + 1
-    np.copyto(result, 0, where=values == -np.inf)  # also where it is the maximum
-    return result
+        result /= temperature
+    np.exp(result, result)
+    result /= (rest + 1.0)[:, np.newaxis]
+    return result.astype(dtype), float(np.add.reduce(log_sums))
 
 
 def _count_of(given: Any, length: int) -> int:

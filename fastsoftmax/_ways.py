@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 
 Array = np.ndarray[Any, Any]
 
-_INT64, _UINT64 = np.dtype(np.int64), np.dtype(np.uint64)
+_INT64 = np.dtype(np.int64)
+_FEW = 64
+"""Numbers that Python looks through."""
 _LEAST_ROUNDED = 2.0**53
 """The least integer as float64 that larger ones may have become."""
 
@@ -199,9 +201,20 @@ def of_singles(operation: Callable[..., Array], source: Array, dtype: np.dtype[A
     return known_for(way, source.size)
 
 
+def _extremes(numbers: Array) -> tuple[float, float]:
+    """The smallest and the largest of some numbers; NaN if there is a NaN.
+
+    Python is faster with a few than NumPy is with any.
+    """
+    if numbers.size > _FEW:
+        return np.minimum.reduce(numbers, None), np.maximum.reduce(numbers, None)
+    values = numbers.ravel().tolist()
+    nothing = sum(values) * 0.0  # unless there is a NaN or an infinite number
+    return min(values) + nothing, max(values) + nothing
+
+
 def with_temperatures(way: Way, least: float, most: float) -> Way:
     """The way of calls with an array of temperatures, which must lie between these two."""
-    smallest, largest = np.minimum.reduce, np.maximum.reduce
 
     def checked_first(
         array: Array,
@@ -210,8 +223,10 @@ def with_temperatures(way: Way, least: float, most: float) -> Way:
         second: Array | None,
         temperature: Array,
     ) -> Any:
-        degrees = quiet(temperature.astype, FLOAT64)
-        if not (least <= smallest(degrees, None) and largest(degrees, None) <= most):
+        exact = temperature.dtype.kind == "f" and temperature.itemsize <= FLOAT64.itemsize
+        degrees = temperature.astype(FLOAT64) if exact else quiet(temperature.astype, FLOAT64)
+        smallest, largest = _extremes(degrees)
+        if not (least <= smallest and largest <= most):
             return None
         return way(array, out, where, second, degrees)
 
@@ -336,14 +351,15 @@ def of_losses(
     """
     _, *placeholders, _, _ = operands
     launch, pick = (plan.launcher(workers) for plan in plans)
-    slices, empty, largest = math.prod(shape[1:]), numpy_empty, np.maximum.reduce
+    slices, empty = math.prod(shape[1:]), numpy_empty
 
     def way(array: Array, places: Array) -> Any:
         if places.dtype != _INT64:
-            places = places.astype(_INT64)  # wraps round what is too large, to below 0
+            places = places.astype(_INT64)  # what is too large becomes negative
         if not (array.flags.aligned and places.flags.aligned):
             return None
-        if largest(places.view(_UINT64), None) >= length:  # those below 0 are large ones
+        smallest, largest = _extremes(places)
+        if smallest < 0 or largest >= length:
             return None
         given = array, *placeholders, empty(shape)
         launch(given)
