@@ -26,8 +26,8 @@ of_this_kind = pytest.mark.skipif(
 # An operand was subnormal; a result was, or would have been.
 DENORMAL, UNDERFLOW = 0x02, 0x10
 _FLAGS = 0x3F
-# Results that are subnormal become 0.
-FLUSH = 0x8000
+# Results that are subnormal become 0; those that are too small are no reason for a signal.
+FLUSH, QUIET_UNDERFLOW = 0x8000, 0x0800
 
 
 def _status(builder: ir.IRBuilder, name: str, word: Any) -> Any:
@@ -82,9 +82,18 @@ def expecting(expected: bool, compute: Callable[[], Any]) -> Any:
 
 
 def flushing(compute: Callable[[], Any]) -> Any:
-    """What is computed where something underflowed before, and subnormal results become 0."""
-    before = _change(0, FLUSH | UNDERFLOW)
+    """What is computed where subnormal results become 0."""
+    before = _change(0, FLUSH)
     try:
         return compute()
     finally:
         _change(FLUSH, before & FLUSH)
+
+
+def trapping(compute: Callable[[], Any]) -> Any:
+    """What is computed where something underflowed before, and kills if it does again."""
+    _change(QUIET_UNDERFLOW, UNDERFLOW)
+    try:
+        return compute()
+    finally:
+        _change(0, QUIET_UNDERFLOW)

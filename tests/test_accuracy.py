@@ -159,6 +159,21 @@ def test_blocks_far_below_the_others(function: Function, dtype: Any, layout: Lay
         assert_contract(function, layout.of(ramp[:, ::-1].astype(dtype)), layout.dim, length)
 
 
+def test_one_element_far_below_in_a_block_of_its_own(
+    function: Function, dtype: Any, layout: Layout
+) -> None:
+    """So far that its result is hardly one: a power of two for the block would be none."""
+    if "column repeated" in layout.name:
+        return  # of nothing
+    lowest = -104.0 if dtype == np.float32 else -745.5
+    x = np.full((6, 2 * 4096 + 1), -np.inf)
+    x[:, 7] = np.linspace(-0.7, 0.7, len(x))
+    x[:, -1] = x[:, 7] + lowest + np.linspace(0.0, 2.0, len(x))
+    x = x.astype(dtype)
+    for slices in (x, x[:, ::-1]):
+        assert_contract(function, layout.of(slices), layout.dim)
+
+
 @pytest.mark.parametrize("length", [2, 40, 70, 5000])
 def test_subnormal_results_are_within_one_step(
     function: Function, dtype: Any, layout: Layout, length: int

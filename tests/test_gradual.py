@@ -1,16 +1,17 @@
 """Subnormal results, computed with normal numbers where something underflowed before.
 
-Whether that is so is noted by the processor, thread by thread; here by one thread.  Where results
-that are subnormal are flushed to 0, those of arithmetic with normal numbers are there still, which
-shows which of the two ways was taken.
+Whether that is so is noted by the processor, thread by thread; here by one thread.  Where another
+underflow kills the process, those survive that compute with normal numbers.
 """
 
 from __future__ import annotations
 
+import signal
 from typing import TYPE_CHECKING, Any
 
 import numba
 import numpy as np
+import processes
 import pytest
 from arrays import Layout, logits
 from processor import (
@@ -46,9 +47,11 @@ WAYS: dict[str, Callable[[Array], dict[str, Any]]] = {
 
 
 def ramps(count: int, length: int, dtype: Any) -> Array:
-    """Slices whose results are of all sizes."""
+    """Slices whose results are of all sizes; some are subnormal, whatever a mask leaves out."""
     x = np.random.default_rng(length).uniform(LOWEST[str(dtype)], 0.0, (count, length))
-    x[:, length // 2] = 0.0
+    if length > 10:
+        x[:, 1:5] = LOWEST[str(dtype)] * 0.96
+    x[:, length // 2 : length // 2 + 3] = 0.0
     return x.astype(dtype)
 
 
@@ -137,19 +140,41 @@ def test_nan_stays(dtype: np.dtype[Any]) -> None:
 
 
 @pytest.mark.parametrize("length", LENGTHS)
-def test_layouts_compute_with_normal_numbers(
+def test_what_is_expected_changes_no_bit(
     dtype: np.dtype[Any], layout: Layout, way: Any, length: int
 ) -> None:
-    """Slices that hold subnormal results have them though the processor flushes."""
     x = layout.of(slices(length, dtype))
     compute = calls(x, layout.dim, way)
     wanted = expecting(False, compute)
     if "repeated" not in layout.name and length > 10:
         assert ((wanted > 0) & (wanted < np.finfo(dtype).tiny)).any()
     assert expecting(True, compute).tobytes() == wanted.tobytes()
-    found = flushing(compute)
-    # What is written anew from logits may have learned of it in this call alone.
-    assert found.tobytes() == wanted.tobytes()
+
+
+SURVIVING = """
+import numpy as np
+from arrays import LAYOUTS
+from processor import expecting, trapping
+from test_gradual import WAYS, calls, slices
+
+dtype = np.dtype({dtype!r})
+for layout in LAYOUTS:
+    for length in (37, 64, 65, 200, 1000, 5000, 20_000):
+        if layout.dim is None and length > 1000 or "repeated" in layout.name:
+            continue  # blocks without subnormal results, which may hold what vanishes
+        compute = calls(layout.of(slices(length, dtype)), layout.dim, WAYS[{way!r}])
+        wanted = expecting(False, compute)
+        print(layout.name, length, flush=True)
+        assert trapping(compute).tobytes() == wanted.tobytes()
+print("all survived")
+"""
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_layouts_compute_with_normal_numbers(dtype: np.dtype[Any], way: str) -> None:
+    """Where all slices hold subnormal results, that is, and such are expected."""
+    printed = processes.run(SURVIVING.format(dtype=str(dtype), way=way))
+    assert printed.splitlines()[-1] == "all survived"
 
 
 @pytest.mark.parametrize("low", ["-inf", "-1e9", "ramp"])
@@ -184,9 +209,35 @@ def test_what_is_expected_follows_what_was_found(dtype: np.dtype[Any], layout: L
         assert not flags() & UNDERFLOW, length
 
 
-def test_the_processor_flushes_if_nothing_is_expected() -> None:
-    """What the tests above rely on."""
-    compute = calls(slices(1000, np.dtype(np.float32)), 1, WAYS["plain"])
-    wanted = expecting(False, compute)
-    before = flushing(lambda: expecting(False, compute))
-    assert before.tobytes() != wanted.tobytes()
+@pytest.mark.parametrize("length", LENGTHS)
+def test_where_results_are_flushed_all_are(
+    dtype: np.dtype[Any], layout: Layout, length: int
+) -> None:
+    """As by ``torch.set_flush_denormal(True)``: whatever else underflowed."""
+    compute = calls(layout.of(slices(length, dtype)), layout.dim, WAYS["plain"])
+    compute()  # compiled
+    found = flushing(lambda: expecting(False, compute))
+    assert not ((found > 0) & (found < np.finfo(dtype).tiny)).any()
+    assert flushing(lambda: expecting(True, compute)).tobytes() == found.tobytes()
+
+
+KILLED = """
+import numpy as np
+from processor import trapping
+import fastsoftmax
+
+x = np.array([0, -80], np.float32)
+fastsoftmax.softmax(x, 0)
+trapping(lambda: fastsoftmax.softmax(x, 0))
+print("nothing underflows", flush=True)
+trapping(lambda: np.float32(1e-30) * np.float32(1e-10))
+print("it is no reason for a signal")
+"""
+
+
+def test_a_process_would_be_killed() -> None:
+    """What the test above relies on."""
+    process = processes.start(KILLED)
+    out, _ = process.communicate(timeout=processes.PATIENCE)
+    assert out == "nothing underflows\n"
+    assert process.returncode == -signal.SIGFPE

@@ -77,15 +77,18 @@ def gradual_result(x: Value, quotient: Any) -> Value:
 
 
 @formula
-def scaled(terms: Value, factor: Value) -> Value:
-    """`terms` times a power of two of at most 1.
+def least_factor(like: Value) -> int:
+    """The exponent of the least power of two that terms of the dtype of `like` are scaled by."""
+    return RANGES[like.dtype].exponent + 6
 
-    Those that make results of 0 are raised to others that do, so that none becomes subnormal
-    unless the factor nearly is.
+
+@formula
+def scaled(terms: Value, factor: Value) -> Value:
+    """`terms` times a power of two, from that of `least_factor` to 1.
+
+    Those that make results of 0 are raised to others that do, so that none becomes subnormal.
     """
-    own = RANGES[terms.dtype]
-    least = own.nothing / maximum(2.0 ** (own.exponent + 6), factor)
-    return maximum(least, terms) * factor
+    return maximum(RANGES[terms.dtype].nothing / factor, terms) * factor
 
 
 def _last_bits(counted: Value, own: Range) -> Value:

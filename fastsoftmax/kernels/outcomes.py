@@ -26,6 +26,7 @@ from fastsoftmax.kernels.exponential import (
     term,
     window,
 )
+from fastsoftmax.kernels.gradual import least_factor
 from fastsoftmax.kernels.logarithm import log1p
 from fastsoftmax.kernels.memory import advance
 from fastsoftmax.kernels.operations import (
@@ -45,6 +46,7 @@ from fastsoftmax.kernels.vectors import (
     element,
     fma,
     is_above,
+    maximum,
     narrow,
     splat,
     vector,
@@ -192,13 +194,13 @@ def share_of(k: Value, slice_k: Value, quotient: Any) -> tuple[Value, Value, Val
     """``(factor, high, low)``: the results of a block are terms * factor * (high + low).
 
     The factor is 1 unless the block is far below the others, where scaled quotients would
-    be subnormal and lose their last bits.
+    be subnormal and lose their last bits.  It is a normal number: what it lacks, quotients have.
     """
     high, low = quotient
     distance = k - slice_k
-    weight = power_below_one(distance)
-    factor = where_at_least(distance, _NEAR, 1.0, weight)
-    near = where_at_least(distance, _NEAR, weight, 1.0)
+    far = maximum(distance, least_factor(high))
+    factor = where_at_least(distance, _NEAR, 1.0, power_below_one(far))
+    near = power_below_one(where_at_least(distance, _NEAR, distance, distance - far))
     return (
         narrow(factor, high),
         narrow(double(high) * near, high),

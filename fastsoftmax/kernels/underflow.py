@@ -26,8 +26,9 @@ from fastsoftmax.kernels.sums import lane_count, lanes
 from fastsoftmax.kernels.values import INT32, Value, formula
 from fastsoftmax.kernels.vectors import any_of, call_llvm, choose, is_above, is_x86, maximum, splat
 
-_UNDERFLOW = 0x10
-"""The bit of MXCSR, a register of x86, that notes it: since it was cleared, in this thread."""
+_UNDERFLOW, _FLUSHES = 0x10, 0x8000
+"""Bits of MXCSR, a register of x86: whether something underflowed in this thread since the bit was
+cleared, and whether what does becomes 0, which nothing is to be done about then."""
 
 
 def _status(builder: ir.IRBuilder, name: str, place: Any) -> None:
@@ -42,7 +43,7 @@ def _place_of_status(builder: ir.IRBuilder) -> Any:
 
 @intrinsic
 def underflowed(_context):
-    """Whether the processor noted that a result was too small for a normal number.
+    """Whether the processor noted that a result was too small for a normal number, and keeps such.
 
     Others than x86 compute with such numbers as fast as with any.
     """
@@ -52,8 +53,8 @@ def underflowed(_context):
             return ir.IntType(1)(0)
         place = _place_of_status(builder)
         _status(builder, "stmxcsr", place)
-        noted = builder.and_(builder.load(place), INT32(_UNDERFLOW))
-        return builder.icmp_unsigned("!=", noted, INT32(0))
+        noted = builder.and_(builder.load(place), INT32(_UNDERFLOW | _FLUSHES))
+        return builder.icmp_unsigned("==", noted, INT32(_UNDERFLOW))
 
     return types.boolean(), codegen
 
