@@ -4,8 +4,8 @@ A processor of x86 notes, thread by thread, that a result was too small for a no
 underflowed in one block is expected to do so in the next, the next call's included, so blocks are
 looked through from then on, and those that hold subnormal results written as kernels/gradual.py
 does.  The note costs nothing where nothing underflows; what is looked through for nothing (logits
-of -inf underflow, to 0) some 0.03 ns an element.  If a kernel was right not to expect anything,
-the processor is made to forget.
+of -inf underflow, to 0) some 0.03 ns an element.  A kernel whose expectation was not `justified`,
+as no block held any, has the processor forget.
 
 Whether a block is written one way or the other does not change its results.
 """
