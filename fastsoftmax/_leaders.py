@@ -70,13 +70,13 @@ def _finisher(call: Call, count: int, along: int) -> Callable[..., tuple[Array, 
     if temperature is not None and temperature.size > 1:
         spread = np.broadcast_to(temperature, call.shape)
         temperature = np.take(spread, 0, along).reshape(-1, 1)
-    is_beyond = temperature is not None and bool(np.isinf(temperature).any())
+    has_infinite = temperature is not None and bool(np.isinf(temperature).any())
 
     def finish(
         found: Array, values: Array, places: Array, empty: Array | None = None
     ) -> tuple[Array, Array]:
         result, total = quiet(_probabilities, found, values, temperature, wide, dtype)
-        if is_beyond or total - total != 0.0:  # a maximum is infinite, or there is a NaN
+        if has_infinite or total - total != 0.0:  # a maximum is infinite, or there is a NaN
             result[values == -np.inf] = 0  # also where it is the maximum
             bad = ~np.isfinite(found[0])
             if empty is not None:

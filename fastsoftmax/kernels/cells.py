@@ -108,11 +108,11 @@ def empty(
     axes, dims, options = call
     step = strides_of(dims, TARGET)[0]
     out = advance(run_at(bases[TARGET], batch, begin, axes, TARGET), start * step)
-    if gradual:
-        resolve(gradual_of(operation), tiles, pitch, notes, length, high)
-    elif options & MASKED == 0:
+    if options & MASKED == 0 and not gradual:
         unpack(operation, tiles, pitch, notes, out, step, length, low, high, streaming)
         return
+    if gradual:
+        resolve(gradual_of(operation), tiles, pitch, notes, length, high)
     else:
         resolve(operation, tiles, pitch, notes, length, high)
     if options & MASKED != 0:

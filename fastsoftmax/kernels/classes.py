@@ -39,7 +39,6 @@ from fastsoftmax.kernels.memory import (
     stream_fence,
     workspace,
     workspace_bytes,
-    workspace_double,
 )
 from fastsoftmax.kernels.operands import kernel_over
 from fastsoftmax.kernels.operations import (
@@ -79,7 +78,6 @@ _STRIPS, _TILES_BYTES, _LARGE_TILES_BYTES = 8, 6144, 24576
 _TOPS_BYTES = _STRIPS * STRIP_BYTES
 # What is known of all slices at a time, in float64 at the most.
 _KNOWN_BYTES, _SUMS_BYTES = 5 * 2 * _TOPS_BYTES, 3 * 2 * _TOPS_BYTES
-_RESOLVED_BYTES = 8 * _STRIPS
 
 
 @formula
@@ -233,7 +231,6 @@ def _of_classes(operation: Operation, classes: int) -> Any:
         later = ahead * elements if is_far(geometry) else 0
         # Lines of results that pass the caches must not be asked for.
         asks = is_far(geometry) and not streaming
-        resolved = workspace_double(like, _RESOLVED_BYTES)
         justified = not expects_underflow(operation)
         known, sums = workspace_bytes(like, _KNOWN_BYTES), workspace_bytes(like, _SUMS_BYTES)
         start = framed(operation, group, scope)
@@ -251,6 +248,7 @@ def _of_classes(operation: Operation, classes: int) -> Any:
             clear(advance(tiles, i * size + elements), 2 * strip)
         for now in range(first, last, most):
             count, expected = min(most, last - now), expects_underflow(operation)
+            resolved = 0  # a bit for each strip whose results stand in its tile
             for i in range(count):
                 at, present = _span(now + i, strip, before, slices)
                 x = advance(source, at * classes)
@@ -296,10 +294,9 @@ def _of_classes(operation: Operation, classes: int) -> Any:
                 store(notes[0], i * strip, found[0])
                 store(notes[1], i * strip, found[1])
                 tile = advance(tiles, i * size)
-                resolved[i] = 0.0
                 if expected and holds_subnormal(tile, strip, classes, found):
                     _resolve_gradually(operation, tile, classes, found)
-                    resolved[i], justified = 1.0, True
+                    resolved, justified = resolved | 1 << i, True
             for i in range(count):
                 at, present = _span(now + i, strip, before, slices)
                 out = advance(target, at * classes)
@@ -309,7 +306,7 @@ def _of_classes(operation: Operation, classes: int) -> Any:
                     mine = advance(tiles, i * size + part)
                     here = advance(notes[0], i * strip + part), advance(notes[1], i * strip + part)
                     there = advance(out, part * classes)
-                    if expected and resolved[i] != 0.0:
+                    if resolved >> i & 1 != 0:
                         if not whole or (streaming and not aligned):
                             there = advance(staged, held + part * classes)
                         _turn_back(COPY, there, mine, here, classes, False)

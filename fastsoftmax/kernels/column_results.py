@@ -187,7 +187,7 @@ def _write_columns(operation: Operation) -> Any:
         streaming = streaming and options & MASKED == 0
         if run <= NARROW_LINES * line_count(bases[TARGET]):
             streaming = streaming and begin_with_lines(axes, bases[TARGET], step_out)
-        justified = not expects_underflow(operation)
+        expected = expects_underflow(operation)
         ahead = ROWS_AHEAD * step_in, ROWS_AHEAD * step_out
         for task in range(first, last):
             batch, row = task // (below * beside), task // beside % below * rows
@@ -224,7 +224,7 @@ def _write_columns(operation: Operation) -> Any:
                 if options & MASKED != 0:
                     mask = advance(shown, j * steps[0])
                     hide_run(place, mask, steps[1], count, hidden_result(operation, like))
-        if not justified:
+        if expected:  # nothing is looked through here: each call learns anew
             forget_underflows()
         if streaming:
             stream_fence(bases[TARGET])

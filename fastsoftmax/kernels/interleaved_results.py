@@ -161,7 +161,7 @@ def _write_interleaved(operation: Operation) -> Any:
         state, of_slices = pointer(blocks), pointer(slices)
         per_slice, all_slices = blocks.shape[1], blocks.shape[2]
         group, step = lanes(like), lane_count(like)
-        negated, justified = options & NEGATED != 0, not expects_underflow(operation)
+        negated, expected = options & NEGATED != 0, expects_underflow(operation)
         for task in range(first, last):
             block, batch = task % per_slice, task // per_slice
             rows = min(size, length - block * size)
@@ -199,7 +199,7 @@ def _write_interleaved(operation: Operation) -> Any:
                 _write_span(makes, places, span, notes, degrees, numbers, how)
             else:
                 _write_span(operation, places, span, notes, degrees, numbers, how)
-        if not justified:
+        if expected:  # nothing is looked through here: each call learns anew
             forget_underflows()
         if streaming:
             stream_fence(bases[TARGET])
