@@ -21,15 +21,28 @@ def called(name: str, arguments: tuple[Any, ...], second: Any = None) -> Any:
 
 def by_way(way: Any, name: str, arguments: tuple[Any, ...], second: Any = None) -> Any:
     """The result by the way that was recalled, by a known one or by the long way."""
-    if way is not None:
-        input, _, _, _, out, where, temperature, _ = arguments
-        result = way(input, out, where, second, temperature)
-        if result is not None:
-            return result
-    key, result = known(name, arguments, second)
+    key, result = by_short_way(way, name, arguments, second)
     if result is not None:
         return result
     with compiling():
         from fastsoftmax import _calls
 
     return _calls.called(key, name, arguments, second)
+
+
+def by_short_way(
+    way: Any, name: Any, arguments: tuple[Any, ...], second: Any = None
+) -> tuple[Any, Any]:
+    """``(key, result)``, the result by the way that was recalled or by a known one, or None."""
+    if way is not None:
+        input, _, _, _, out, where, temperature, _ = arguments
+        result = way(input, out, where, second, temperature)
+        if result is not None:
+            return None, result
+    return known(name, arguments, second)
+
+
+def recalled(name: Any, arguments: tuple[Any, ...], second: Any = None) -> tuple[Any, Any]:
+    """`by_short_way`, for functions whose results are not one array."""
+    way = _shortcuts.recall(_shortcuts.records, name, *arguments, second)
+    return by_short_way(way, name, arguments, second)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from typing import TYPE_CHECKING, Any
 
@@ -10,17 +11,23 @@ from numpy import ma
 
 from fastsoftmax import _arguments, _calls, _compute, _plain, _summaries
 from fastsoftmax._arguments import MISSING
-from fastsoftmax._dtypes import kernel_dtype
+from fastsoftmax._dtypes import FLOAT64, kernel_dtype
 from fastsoftmax._quiet import quiet
 from fastsoftmax._shortcuts import remember
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from fastsoftmax._compute import Call
 
 Array = np.ndarray[Any, Any]
 
 # Elements that are taken to float64 at once where every class counts.
 _CHUNK = 1 << 17
+_FEW = 64
+"""Losses that Python adds up."""
+_SURELY_FINITE = 60_000.0
+"""What no dtype has to round to infinity."""
 
 
 def cross_entropy(
@@ -68,16 +75,36 @@ def cross_entropy(
         count = float(np.count_nonzero(shown))
     else:
         count = float(np.where(shown, weights[classes], 0.0).sum())
-    if key is not None and not 0 <= ignored < call.length and classes.size:
-        dtype, shape, number = call.dtype, classes.shape, float(classes.size)
-
-        def finish(losses: Array) -> Any:
-            if len(shape) != 1:
-                losses = losses.reshape(shape)
-            return _reduced(losses, number, reduction, dtype)
-
+    may_repeat = targets.flags.c_contiguous and not 0 <= ignored < call.length
+    if key is not None and may_repeat and classes.size:
+        finish = _finisher(reduction, ignored, classes.shape, call.dtype)
         remember(key, _summaries.losses_shortcut(call, classes, finish))
     return _reduced(losses, count, reduction, call.dtype)
+
+
+def _finisher(
+    reduction: str, ignored: int, shape: tuple[int, ...], dtype: np.dtype[Any]
+) -> Callable[[Array, Array], Any]:
+    """What makes the result of the losses of such calls, flat, and of their classes.
+
+    Of calls with a class that there is not, or with a NaN, it makes None.
+    """
+    is_each, is_sum = reduction == "none", reduction == "sum"
+
+    def finish(losses: Array, classes: Array) -> Any:
+        total, count = _total(losses), float(losses.size)
+        if math.isnan(total):
+            hidden = classes.reshape(-1) == ignored
+            losses[hidden] = 0.0
+            total, count = _total(losses), count - np.count_nonzero(hidden)
+            if math.isnan(total) or count == 0.0:
+                return None
+        if is_each:
+            return quiet(losses.astype, dtype).reshape(shape)
+        loss = total if is_sum else total / count
+        return dtype.type(loss) if loss < _SURELY_FINITE else quiet(dtype.type, loss)
+
+    return finish
 
 
 def _smoothing_of(given: Any) -> float:
@@ -100,11 +127,21 @@ def _ignored_of(given: Any) -> int:
 def _reduced(losses: Array, count: float, reduction: str, dtype: np.dtype[Any]) -> Any:
     if reduction == "none":
         return quiet(losses.astype, dtype)
-    return quiet(_total, losses, 1.0 if reduction == "sum" else count, dtype)
+    return quiet(_mean, losses, 1.0 if reduction == "sum" else count, dtype)
 
 
-def _total(losses: Array, count: float, dtype: np.dtype[Any]) -> Any:
-    return dtype.type(np.add.reduce(losses, None) / count)
+def _mean(losses: Array, count: float, dtype: np.dtype[Any]) -> Any:
+    return dtype.type(_total(losses) / np.float64(count))
+
+
+def _total(losses: Array) -> Any:
+    """The sum of losses.  Python is faster with a few than NumPy is with any, and exact."""
+    if losses.size > _FEW or losses.dtype != FLOAT64:
+        return quiet(np.add.reduce, losses, None)
+    try:
+        return math.fsum(losses.ravel().tolist())
+    except (OverflowError, ValueError):  # infinite ones among them, or too large a sum
+        return quiet(np.add.reduce, losses, None)
 
 
 def _weights_of(given: Any, classes: int) -> Array | None:
@@ -167,7 +204,7 @@ def _of_slices(call: Call, along: int, classes: Array) -> tuple[Array, Array, Ar
     """
     with np.errstate(all="ignore"):
         if kernel_dtype(call.dtype) is not None:
-            losses, top, log, _ = _summaries.losses(call, classes)
+            losses, top, log = _summaries.losses(call, classes)
             return top, np.where(np.isnan(losses), np.nan, log), np.squeeze(losses, along)
         array = call.inputs[0].astype(call.dtype)
         top = array.max(axis=along, keepdims=True)

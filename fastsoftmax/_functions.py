@@ -121,7 +121,7 @@ def softmax(
     array([0.2689, 0.7311, 0.    ])
     """
     name = "softmax"
-    if return_lse is not False and flag_of("return_lse", return_lse):
+    if return_lse is not False and (return_lse is True or flag_of("return_lse", return_lse)):
         name = SOFTMAX_AND_LSE
     # As `called`, which would be a tenth of the time of the smallest calls.
     found: Any = _shortcuts.recall(

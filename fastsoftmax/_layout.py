@@ -91,12 +91,13 @@ _plans: dict[Any, Plan] = {}
 _MOST_PLANS = 512
 
 
-def plan_for(operands: tuple[Array, ...], task: Task) -> Plan:
+def plan_for(operands: tuple[Array, ...], task: Task, plane: int = 0) -> Plan:
     """The plan for operands in the order of kernels/strides.py, none of them empty.
 
-    All have the shape of the first one, or are placeholders of one element.
+    All have the shape of the first one, or are placeholders of one element.  Parts of a summary
+    are so many numbers apart, or a number for each slice.
     """
-    return _kept(_plan, operands, task)
+    return _kept(_plan, operands, task, plane)
 
 
 def picking_plan(operands: tuple[Array, ...], task: Task) -> Plan:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from fastsoftmax._arguments import MISSING, as_array
+from fastsoftmax._calling import recalled
 from fastsoftmax._compiling import compiling
-from fastsoftmax._shortcuts import key_of, ways
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
 _ONE = 1.0
+_IGNORED = -100
+# What ways of calls are kept by; calls by one object can be recorded (`_recall`).
+_MADE_ARRAYS = int, list
+_NAMES = {each: (each, _IGNORED) for each in ("mean", "sum", "none")}
 
 
 def cross_entropy(
@@ -22,7 +24,7 @@ def cross_entropy(
     dim: int = -1,
     *,
     weight: ArrayLike | None = None,
-    ignore_index: int = -100,
+    ignore_index: int = _IGNORED,
     label_smoothing: float = 0.0,
     reduction: str = "mean",
     workers: int | None = None,
@@ -83,22 +85,20 @@ def cross_entropy(
     0.2981
     """
     key = None
-    if isinstance(target, int | list):
+    if isinstance(target, _MADE_ARRAYS):
         target = as_array("target", target)
     if (
         weight is None
         and label_smoothing.__class__ is float
         and label_smoothing == 0.0
-        and target.__class__ is np.ndarray
-        and target.flags.c_contiguous
         and ignore_index.__class__ is int
         and reduction.__class__ is str
+        and target is not None
     ):
-        name = "cross_entropy", reduction, ignore_index, target.shape, target.dtype
-        key = key_of(name, input, dim, None, MISSING, None, None, _ONE, workers)
-        way = ways.get(key)
-        if way is not None:
-            loss = way(input, target)
+        name = _NAMES.get(reduction) if ignore_index == _IGNORED else (reduction, ignore_index)
+        if name is not None:
+            arguments = input, dim, None, MISSING, None, None, _ONE, workers
+            key, loss = recalled(name, arguments, target)
             if loss is not None:
                 return loss
     with compiling():

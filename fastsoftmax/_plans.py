@@ -21,7 +21,7 @@ from fastsoftmax.kernels.classes import of_classes
 from fastsoftmax.kernels.column_blocks import reduce_column_blocks
 from fastsoftmax.kernels.column_results import pieces_in, write_columns
 from fastsoftmax.kernels.interleaved_results import write_interleaved
-from fastsoftmax.kernels.leaders import leaders_kernel
+from fastsoftmax.kernels.leaders import leaders
 from fastsoftmax.kernels.losses import losses_kernel
 from fastsoftmax.kernels.operations import (
     BACKWARD,
@@ -88,7 +88,7 @@ class Task(NamedTuple):
     @property
     def is_summary(self) -> bool:
         """Whether all that is wanted is the summary, with no mask and no temperature."""
-        return self.operation is LOGS and self.options == SUMMARY_WANTED
+        return self.operation in {SOFTMAX, LOGS} and self.options == SUMMARY_WANTED
 
     @property
     def is_plain(self) -> bool:
@@ -279,10 +279,10 @@ class Placed(OneKernel):
 
 
 class Leading(Placed):
-    """A plan for the k largest of each slice."""
+    """A plan for the k largest of each slice, once there are summaries."""
 
     def __init__(self, geometry: Geometry, dtype: np.dtype[Any], task: Task, count: int) -> None:
-        super().__init__(leaders_kernel, geometry, dtype, task, count=count)
+        super().__init__(leaders(task.operation), geometry, dtype, task, count=count)
 
 
 class Picking(Placed):

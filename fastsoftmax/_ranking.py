@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 from fastsoftmax._arguments import MISSING, Missing
+from fastsoftmax._calling import recalled
 from fastsoftmax._compiling import compiling
-from fastsoftmax._shortcuts import key_of, ways
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import ArrayLike, DTypeLike
+
+
+@functools.lru_cache(maxsize=512)
+def _named(k: int) -> tuple[str, int]:
+    """What ways of calls are kept by: one object, so that they can be recorded (`_recall`)."""
+    return "top_k", k
 
 
 def top_k(
@@ -56,9 +63,8 @@ def top_k(
 
     Notes
     -----
-    Within 2 ULP of the exact probabilities, like those of softmax, though not always the same
-    bits.  Slices that softmax makes NaN are NaN here, with
-    the indices 0 to k - 1.
+    The probabilities are those of `softmax`, bit for bit.  Slices that softmax makes NaN are NaN
+    here, with the indices 0 to k - 1.
 
     Examples
     --------
@@ -73,13 +79,10 @@ def top_k(
     """
     key = None
     if where is None and k.__class__ is int:
-        name = "top_k", k
-        key = key_of(name, input, dim, dtype, axis, None, None, temperature, workers)
-        way = ways.get(key)
-        if way is not None:
-            found: tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]] | None = way(input)
-            if found is not None:
-                return found
+        arguments = input, dim, dtype, axis, None, None, temperature, workers
+        key, found = recalled(_named(k), arguments)
+        if found is not None:
+            return found  # type: ignore[no-any-return]
     with compiling():
         from fastsoftmax import _leaders
 

@@ -89,9 +89,9 @@ def key_of(
             return None
     target = mask = other = None
     if second is not None:
-        if second.__class__ is not _Array or second.shape != input.shape:
+        if second.__class__ is not _Array:
             return None
-        other = second.strides, second.dtype
+        other = second.shape, second.strides, second.dtype
     if out is not None:
         if out.__class__ is not _Array or not _is_free(out, input):
             return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from fastsoftmax._dtypes import FLOAT32, kernel_dtype
 from fastsoftmax._layout import leading_plan, picking_plan, plan_for
 from fastsoftmax._memory import empty_like
 from fastsoftmax._plans import NOTHING, Task
+from fastsoftmax._quiet import quiet
 from fastsoftmax.kernels import operations as ops
 from fastsoftmax.kernels.outcomes import SUMMARY_PARTS
 
@@ -26,13 +27,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from fastsoftmax._compute import Call
+    from fastsoftmax._plans import Plan
     from fastsoftmax._shortcuts import Way
 
 Array = np.ndarray[Any, Any]
 
 
 def summary(call: Call) -> Array:
-    """``(4, ...)``: log-sum-exp, max, log and rest of each slice, in float64, dims kept as 1.
+    """``(3, ...)``: log-sum-exp, max and log of each slice, in float64, dims kept as 1.
 
     See `outcomes.summary`; inputs are not empty, and of a dtype that kernels compute.
     """
@@ -70,10 +72,10 @@ def losses(call: Call, places: Array) -> Array:
     return result
 
 
-def losses_shortcut(call: Call, places: Array, finish: Callable[[Array], Any]) -> Way | None:
+def losses_shortcut(call: Call, places: Array, finish: Callable[[Array, Array], Any]) -> Way | None:
     """The way of calls like this one, and with places like these, to their losses.
 
-    That is, to what `finish` makes of them; it gets them in float64 and flat.
+    That is, to what `finish` makes of them, in float64 and flat, and of the places.
     """
     if not stands_as_computed(call, call.inputs[0]):
         return None
@@ -83,7 +85,7 @@ def losses_shortcut(call: Call, places: Array, finish: Callable[[Array], Any]) -
         return None
     operands = *operands, _spread(call, places)
     plans = plan, picking_plan(operands, task)
-    return _ways.of_losses(plans, operands, result.shape, call.length, finish, call.workers)
+    return _ways.of_losses(plans, operands, result.shape, finish, call.workers)
 
 
 def _summing(call: Call) -> tuple[Array, tuple[Array, ...], Task]:
@@ -103,46 +105,58 @@ def _spread(call: Call, each: Array) -> Array:
 
 
 def leaders(call: Call, count: int) -> tuple[Array, Array]:
-    """The `count` largest elements of each slice and their places, in order.
+    """The `count` largest probabilities of each slice and their places, in order.
 
-    One slice to a row; -inf for NaN and for hidden elements; calls as for `summary`.
+    They come after all other dims; calls as for `summary`.
     """
-    values, places, operands, task = _leading(call, count)
-    leading_plan(operands, task, count).run(operands, call.workers)
-    return values, places
+    found = _leading(call, count)
+    for plan, operands in zip(found.plans, (found.summing, found.leading), strict=True):
+        plan.run(operands, call.workers)
+    return quiet(found.results.astype, call.dtype, copy=False), found.places
 
 
-def leaders_shortcut(
-    call: Call, count: int, finish: Callable[[Array, Array, Array], Any]
-) -> Way | None:
-    """The way of calls like this one to what `finish` makes of `summary` and `leaders`.
-
-    It gets both with one slice to a row or, of the summary, to a column.
-    """
+def leaders_shortcut(call: Call, count: int, finish: Callable[[Array, Array], Any]) -> Way | None:
+    """The way of calls like this one to what `finish` makes of `leaders`."""
     if call.where is not None or not stands_as_computed(call, call.inputs[0]):
         return None
     if call.temperature is not None and (
         call.temperature.size > 1 or not _temperature.is_usual(call.temperature, FLOAT32)
     ):
         return None
-    result, operands, task = _summing(call)
-    plan = plan_for(operands, task)
-    if plan.corner is not None:
+    found = _leading(call, count)
+    if found.plans[0].corner is not None:
         return None
-    _, _, operands, task = _leading(call, count)
-    plans = plan, leading_plan(operands, task, count)
-    return _ways.of_leaders(plans, operands, result.shape, count, finish, call.workers)
+    return _ways.of_leaders(
+        found.plans, found.summing, found.results, found.memory.size, finish, call.workers
+    )
 
 
-def _leading(call: Call, count: int) -> tuple[Array, Array, tuple[Array, ...], Task]:
-    """Memory for the leaders of a call, and what kernels need to write it."""
-    values = np.empty((*call.outer, count))
-    places = np.empty(values.shape, np.int64)
-    spread = [_spread(call, each[..., 0]) for each in (values, places)]
-    call, operands = _reading(call, spread[0])
-    task = Task(ops.LOGS, options_of(call), call.dims)
-    operands = *operands, spread[1]
-    return values.reshape(-1, count), places.reshape(-1, count), operands, task
+class _Leading(NamedTuple):
+    """Memory for the leaders of a call, and the two plans that fill it with their operands."""
+
+    memory: Array
+    """What is known of each slice, and its leaders."""
+    results: Array
+    places: Array
+    plans: tuple[Plan, Plan]
+    summing: tuple[Array, ...]
+    leading: tuple[Array, ...]
+
+
+def _leading(call: Call, count: int) -> _Leading:
+    memory = np.empty((*call.outer, SUMMARY_PARTS + count))
+    call, summing = _reading(call, _spread(call, memory[..., 0]))
+    results = np.empty((*call.outer, count), call.dtype)
+    places = np.empty(results.shape, np.int64)
+    array, no_target, *others = summing
+    target, homes = (
+        _spread(call, each[..., 0]) for each in (results.view(no_target.dtype), places)
+    )
+    leading = array, target, *others, homes
+    task = Task(operation_of(call), options_of(call), call.dims)
+    wanted = task._replace(options=task.options | ops.SUMMARY_WANTED)
+    plans = plan_for(summing, wanted, plane=1), leading_plan(leading, task, count)
+    return _Leading(memory, results, places, plans, summing, leading)
 
 
 def _reading(call: Call, summary: Array) -> tuple[Call, tuple[Array, ...]]:

@@ -16,7 +16,7 @@ from fastsoftmax.kernels import columns, narrow, whole
 from fastsoftmax.kernels import operations as ops
 from fastsoftmax.kernels.classes import LEAST_CLASSES, MOST_CLASSES, of_classes
 from fastsoftmax.kernels.column_blocks import reduce_column_blocks
-from fastsoftmax.kernels.leaders import leaders_kernel
+from fastsoftmax.kernels.leaders import leaders
 from fastsoftmax.kernels.losses import losses_kernel
 from fastsoftmax.kernels.rows import rows
 from fastsoftmax.kernels.short import short
@@ -35,9 +35,9 @@ OPERATIONS = {
     "softmax_backward": ops.BACKWARD,
     "log_softmax_backward": ops.LOG_BACKWARD,
     "cross_entropy": ops.LOGS,
-    "top_k": ops.LOGS,
+    "top_k": ops.SOFTMAX,
 }
-_BESIDES = {"cross_entropy": losses_kernel, "top_k": leaders_kernel}
+_BESIDES = {"cross_entropy": losses_kernel, "top_k": leaders(ops.SOFTMAX)}
 LAYOUTS = ("rows", "narrow", "columns", "split")
 
 

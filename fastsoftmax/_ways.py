@@ -341,54 +341,52 @@ def of_losses(
     plans: tuple[Plan, Plan],
     operands: tuple[Array, ...],
     shape: tuple[int, ...],
-    length: int,
-    finish: Callable[[Array], Any],
+    finish: Callable[[Array, Array], Any],
     workers: int | None,
 ) -> Way:
     """What `finish` makes of the losses at one element of each slice, summaries in `shape`.
 
-    It returns None unless all elements are from 0 to `length` - 1.
+    The second input is which, and `finish` gets it, too; a loss is NaN where there is none.
     """
     _, *placeholders, _, _ = operands
     launch, pick = (plan.launcher(workers) for plan in plans)
-    slices, empty = math.prod(shape[1:]), numpy_empty
+    slices, parts, empty = math.prod(shape[1:]), math.prod(shape), numpy_empty
 
-    def way(array: Array, places: Array) -> Any:
+    def way(array: Array, _out: None, _where: None, places: Array, *_: Any) -> Any:
         if places.dtype != _INT64:
             places = places.astype(_INT64)  # what is too large becomes negative
         if not (array.flags.aligned and places.flags.aligned):
             return None
-        smallest, largest = _extremes(places)
-        if smallest < 0 or largest >= length:
-            return None
-        given = array, *placeholders, empty(shape)
-        launch(given)
-        pick((*given, places))
-        return finish(given[-1].reshape(-1)[:slices])
+        summary = empty(parts)
+        launch((array, *placeholders, summary))
+        pick((array, *placeholders, summary, places))
+        return finish(summary[:slices], places)
 
-    return way
+    return known_for(way, sum(plan.cost for plan in plans))
 
 
 def of_leaders(
     plans: tuple[Plan, Plan],
     operands: tuple[Array, ...],
-    shape: tuple[int, ...],
-    count: int,
-    finish: Callable[[Array, Array, Array], Any],
+    result: Array,
+    size: int,
+    finish: Callable[[Array, Array], Any],
     workers: int | None,
 ) -> Way:
-    """What `finish` makes of summaries in `shape`, the `count` largest and their places."""
-    _, *placeholders, _, _ = operands
-    summarise, lead = (plan.launcher(workers) for plan in plans)
-    empty, parts, slices = numpy_empty, shape[0], math.prod(shape[1:])
+    """What `finish` makes of the largest probabilities and their places.
 
-    def way(array: Array) -> Any:
+    `operands` are those of the first plan, and `size` is that of the memory that both share.
+    """
+    _, no_target, *placeholders, _ = operands
+    summarise, lead = (plan.launcher(workers) for plan in plans)
+    shape, dtype, empty = result.shape, result.dtype, numpy_empty
+
+    def way(array: Array, *_: Any) -> Any:
         if not array.flags.aligned:
             return None
-        found, values = empty((parts, slices)), empty((slices, count))
-        places = empty((slices, count), _INT64)
-        summarise((array, *placeholders, found))
-        lead((array, *placeholders, values, places))
-        return finish(found, values, places)
+        memory, results, places = empty(size), empty(shape, dtype), empty(shape, _INT64)
+        summarise((array, no_target, *placeholders, memory))
+        lead((array, results, *placeholders, memory, places))
+        return finish(results, places)
 
-    return way
+    return known_for(way, sum(plan.cost for plan in plans))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import importlib
 import itertools
+import math
 from typing import Any
 
 import numpy as np
 import pytest
 import reference
 from arrays import logits
+from recalls import array, forget, record_at_once, recorded
 from reference import EXTENDED
 
 import fastsoftmax
@@ -306,6 +308,52 @@ def test_the_second_logits_of_any_dtype(kind: str) -> None:
             assert np.allclose(
                 losses, wanted.astype(np.float64), rtol=4e-3 if kind == "f2" else 1e-6
             )
+
+
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+def test_recorded_calls(reduction: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    record_at_once(monkeypatch)
+    forget()
+    for shape, dim in (((8, 10), 1), ((10, 8), 0), ((4, 10, 6), 1), ((10,), 0), ((70, 10), 1)):
+        x, y = array(shape), np.asarray(np.arange(math.prod(shape) // 10) % 10)
+        y = y.reshape(targets(array(shape), dim).shape)
+        for step in range(4):
+            y[...] = (y + 3) % 10
+            got = cross_entropy(x, y, dim, reduction=reduction)
+            assert_close(got, exact(x, y, dim, reduction=reduction), np.float32)
+            if step == 2:
+                assert recorded() > 0
+        if y.size > 1:
+            ignored = np.where(y == y.flat[0], -100, y)
+            for _ in range(2):
+                got = cross_entropy(x, ignored, dim, reduction=reduction)
+                assert_close(got, exact(x, ignored, dim, reduction=reduction), np.float32)
+        for wrong in (10, -1, 2**40):
+            y[...] = wrong
+            with pytest.raises(ValueError, match=f"target has the class {wrong}"):
+                cross_entropy(x, y, dim, reduction=reduction)
+    forget()
+
+
+def test_a_sum_of_few_is_exact() -> None:
+    for count in (2, 8, 9, 64):
+        x, y = logits((count, 5), np.float64, 20.0), np.arange(count) % 5
+        losses = cross_entropy(x, y, reduction="none")
+        for _ in range(3):
+            assert cross_entropy(x, y, reduction="sum") == math.fsum(losses)
+            assert cross_entropy(x[::-1], y[::-1]) == math.fsum(losses) / count
+
+
+@pytest.mark.parametrize("count", [2, 100])
+def test_sums_beyond_the_largest_number(count: int) -> None:
+    for kind, largest in (("f2", 65000.0), ("f4", 3e38), ("f8", 1e308)):
+        x = np.zeros((count, 2), kind)
+        x[:, 0] = largest
+        with np.errstate(all="raise"):
+            for _ in range(3):
+                assert cross_entropy(x, np.ones(count, int), reduction="sum") == np.inf
+                if kind != "f8":
+                    assert cross_entropy(x, np.ones(count, int)) == x[0, 0]
 
 
 # --- Refusals ---------------------------------------------------------------------------

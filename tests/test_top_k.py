@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 import reference
 from arrays import Layout, logits, read_only
+from halves import BFLOAT16, FLOAT16
+from recalls import array, forget, record_at_once, recorded
 from reference import EXTENDED
 from relatives import FEW_LAYOUTS, name_of
 from ulps import assert_accurate
@@ -74,12 +76,67 @@ def test_logits_that_differ_where_probabilities_do_not(dtype: Any) -> None:
     assert got.tolist() == [[1, 0, 0, 0, 0]]
 
 
-def test_the_probabilities_are_nearly_those_of_softmax(dtype: Any) -> None:
-    x = logits((40, 60), dtype, 4.0)
-    got, places = top_k(x, 7, 1)
-    assert np.allclose(
-        got, np.take_along_axis(softmax(x, 1), places, axis=1), rtol=4 * np.finfo(dtype).eps
-    )
+def assert_of_softmax(x: Array, k: int, dim: int, **more: Any) -> None:
+    """Probabilities are those of softmax, bit for bit."""
+    for _ in range(2):
+        got, places = top_k(x, k, dim, workers=1, **more)
+        wanted = np.take_along_axis(softmax(x, dim, **more), places, axis=dim)
+        assert got.dtype == wanted.dtype
+        assert np.array_equal(got, wanted, equal_nan=True), (x.shape, k, dim)
+
+
+@pytest.mark.parametrize("scale", [1.0, 30.0, 1e6])
+@OVER_LAYOUTS
+def test_the_bits_of_softmax(layout: Layout, scale: float, dtype: Any) -> None:
+    for length in (1, 2, 7, 37, 64, 65, 100, 1000, 5000):
+        x = layout.of(logits((20, length), dtype, scale))
+        assert_of_softmax(x, min(length, 19), layout.dim)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("half", [FLOAT16, BFLOAT16])
+@pytest.mark.parametrize("dim", [0, 1])
+def test_the_bits_of_softmax_of_halves(dim: int, half: Any) -> None:
+    for length in (3, 10, 100, 5000):
+        shape = (length, 9) if dim == 0 else (9, length)
+        assert_of_softmax(logits(shape, np.float32, 5.0).astype(half), min(length, 20), dim)
+
+
+def test_the_bits_of_softmax_whatever_the_arguments(dtype: Any) -> None:
+    for length in (10, 100, 5000):
+        x = logits((20, length), dtype, 30.0)
+        shown = np.random.default_rng(length).random(x.shape) < 0.5
+        shown[3] = False
+        for temperature in (0.3, 1e-3, 1e30, INF, 1e-200, np.linspace(0.2, 3, 20)[:, np.newaxis]):
+            assert_of_softmax(x, 9, 1, temperature=temperature)
+            assert_of_softmax(x, 9, 1, temperature=temperature, where=shown)
+            assert_of_softmax(x.T, 9, 0, temperature=np.transpose(temperature))
+
+
+def test_the_bits_of_softmax_where_results_are_subnormal() -> None:
+    """Far below the largest, alone in a block and among others."""
+    for kind, step in ((np.float32, 0.25), (np.float64, 2.0)):
+        for length in (400, 50_000):
+            x = np.full((2, length), -np.inf, kind)
+            x[:, -400:] = -step * np.arange(400)
+            assert_of_softmax(x, 400, 1)
+            x[1, 0], x[1, -400] = 0.0, -INF
+            assert_of_softmax(x, 400, 1)
+
+
+def test_recorded_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    record_at_once(monkeypatch)
+    forget()
+    for k in (1, 3, 10):
+        for x in (array((8, 10)), array((4, 10, 3)), array((10,))):
+            dim = min(1, x.ndim - 1)
+            for _ in range(3):
+                x[...] = x[::-1].copy()
+                got, places = top_k(x, k, dim)
+                order = np.take(order_of(x, dim), np.arange(k), axis=dim)
+                assert np.array_equal(places, order)
+                assert np.array_equal(got, np.take_along_axis(softmax(x, dim), order, axis=dim))
+    assert recorded() == 9 + 3  # of top_k, and of softmax
+    forget()
 
 
 @pytest.mark.parametrize("value", [NAN, INF])

@@ -139,13 +139,17 @@ def degrees_of(operation: Any, bases: Any, cell: Any, i: Any, axes: Any, group: 
 
 @device
 def summarise(
-    operation: Any, state: Any, top: Any, bases: Any, cell: Any, i: Any, scope: Any, setting: Any
+    operation: Any, known: Any, bases: Any, cell: Any, i: Any, scope: Any, setting: Any
 ) -> None:
-    """Write the summaries of the strip of columns from `i` on."""
+    """Write the summaries of the strip of columns from `i` on.
+
+    `known` are their state, their maxima and their coefficients.
+    """
     axes, plane, degrees, like = setting
     numbers, heat = scope
     batch, begin, low, high = cell
-    found = summary(operation, state, double(top), like, numbers, heat, degrees)
+    state, top, quotient = known
+    found = summary(operation, state, double(top), quotient, like, numbers, heat, degrees)
     place = run_at(bases[SUMMARY], batch, begin, axes, SUMMARY)
     step = strides_of(axes, SUMMARY)[axes[0] - 1]
     memory = workspace_double(like, _DOUBLES_BYTES)
@@ -158,9 +162,9 @@ def summarise(
 @device
 def one_of(found: Any, part: Any) -> Any:
     """The part of this number of a summary."""
-    if part < 2:
-        return found[0] if part == 0 else found[1]
-    return found[2] if part == 2 else found[3]
+    if part == 0:
+        return found[0]
+    return found[1] if part == 1 else found[2]
 
 
 @formula

@@ -79,7 +79,8 @@ def _columns(operation: Operation, bare: bool) -> Any:
         step_in, step_out = strides_of(dims, SOURCE)[0], strides_of(dims, TARGET)[0]
         streaming = streaming and options & RESULTS != 0
         grid = grid_of(axes, width, bases[TARGET], step_out, streaming)
-        group, strip, justified = lanes(like), lane_count(like), not expects_underflow(operation)
+        group, strip = lanes(like), lane_count(like)
+        justified = options & RESULTS == 0 or not expects_underflow(operation)
         for task in range(first, last):
             cell = cell_of(task, grid)
             low, high = cell[2], cell[3]
@@ -105,7 +106,8 @@ def _columns(operation: Operation, bare: bool) -> Any:
                     justified |= gradual
                 if options & SUMMARY_WANTED != 0:
                     setting = axes, plane, degrees, like
-                    summarise(operation, state, top, bases, cell, i, scope, setting)
+                    known = state, top, found
+                    summarise(operation, known, bases, cell, i, scope, setting)
             if options & RESULTS != 0:
                 tiles, how = (tile, other), (grid[4], gradual)
                 empty(operation, bases, tiles, pitch, notes, cell, span, call, how)

@@ -17,11 +17,11 @@ def losses(
     """Write -log softmax of one element of the slices `first` to `last` - 1.
 
     In place of their log-sum-exp, in float64; `places` is which element, laid out as the
-    summary is.
+    summary is.  Where there is no such element it is NaN.
     """
     like = computed_like(pointer(source))
     nothing = zero(like)
-    _, _, _, _, plane, batch, dims = described(geometry)
+    length, _, _, _, plane, batch, dims = described(geometry)
     step, rank = strides_of(dims, SOURCE)[0], batch[0]
     run = batch[1][rank - 1]
     across = strides_of(batch, SOURCE)[rank - 1]
@@ -35,10 +35,12 @@ def losses(
         found = run_at(pointer(summary_), above, begin, batch, SUMMARY)
         which = run_at(pointer(places), above, begin, batch, SUMMARY)
         for i in range(count):
-            element = fetch(x, i * across + which[i * apart] * step, nothing)
-            log_sum = found[i * apart]
-            loss = found[2 * plane + i * apart] - (element - found[plane + i * apart])
-            found[i * apart] = loss if math.isfinite(log_sum) else math.nan
+            place, log_sum = which[i * apart], found[i * apart]
+            loss = math.nan
+            if 0 <= place < length and math.isfinite(log_sum):
+                element = fetch(x, i * across + place * step, nothing)
+                loss = found[2 * plane + i * apart] - (element - found[plane + i * apart])
+            found[i * apart] = loss
         done += count
 
 

@@ -302,7 +302,8 @@ def _narrow(operation: Operation, bare: bool) -> Any:
         groups = (run + strip - 1) // strip
         batch = first // groups
         begin, places = (first - batch * groups) * strip, run_places(bases, batch, 0, axes)
-        done, justified = first, not expects_underflow(operation)
+        done = first
+        justified = options & RESULTS == 0 or not expects_underflow(operation)
         for i in range(min(most, last - first)):  # the rows that are read beyond
             clear(advance(tile, i * size + length * strip), strip)
         while done < last:
@@ -333,7 +334,8 @@ def _narrow(operation: Operation, bare: bool) -> Any:
                 note(notes, i * strip, found, cool_for(operation, degrees, like))
                 if options & SUMMARY_WANTED != 0:
                     setting = axes, plane, degrees, like
-                    summarise(operation, state, top, bases, cell, 0, scope, setting)
+                    known = state, top, found
+                    summarise(operation, known, bases, cell, 0, scope, setting)
             if options & RESULTS != 0:
                 for i in range(count):
                     start = begin + i * strip

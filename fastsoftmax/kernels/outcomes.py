@@ -56,7 +56,7 @@ from fastsoftmax.kernels.vectors import (
 TOP, EXPONENT, HIGH, LOW, TIES = range(5)
 """The parts of a block's state."""
 PARTS = 5
-SUMMARY_PARTS = 4
+SUMMARY_PARTS = 3
 State = tuple[Value, Value, Value, Value, Value]
 
 # A block this near to the frame of its slice (as a power of two) gets a quotient of its own,
@@ -270,20 +270,22 @@ def summary(
     operation: Operation,
     state: State,
     top: Value,
+    found: tuple[Value, Value],
     like: Value,
     numbers: Numbers,
     heat: Heat,
     temperature: Value,
-) -> tuple[Value, Value, Value, Value]:
-    """``(log-sum-exp, max, log, rest)`` of slices with the max `top`, in float64.
+) -> tuple[Value, Value, Value]:
+    """What is known of slices with the max `top` and the coefficients `found`, in float64.
 
-    The last two are of sum exp((x - max) / T): its logarithm, and the sum less 1.
+    The first of three is NaN if the slice is.  Of logarithms they are log-sum-exp, max, and the
+    logarithm of sum exp((x - max) / T); of quotients, the high coefficient, the max, and the low
+    coefficient.
     """
-    _, _, high, _, _ = state
     if operation not in LOGARITHMS:
-        return high, high, high, high
-    z, lost = _sum_less_one(state, like, numbers, heat)
-    log = log1p(z, lost)
+        return double(found[0]), top, double(found[1])
+    _, _, high, _, _ = state
+    log = log1p(*_sum_less_one(state, like, numbers, heat))
     infinite = is_infinite(top)
     inverse = 1.0 / temperature
     upper = top * inverse
@@ -293,4 +295,4 @@ def summary(
     share = value - upper
     lower = lower + ((upper - (value - share)) + (log - share))
     # The total of a slice is NaN if one of its elements is.
-    return choose(infinite, top + high * 0.0, value + lower), top, log, z + lost
+    return choose(infinite, top + high * 0.0, value + lower), top, log

@@ -202,16 +202,16 @@ def _strips(operation: Operation, writes: bool) -> Any:
                     found = reduce_strip(
                         operation, column, pitch, length, settled, scope, short, None
                     )
+                quotient = strip_coefficients(operation, found, top, like, scope, short)
                 if writes:
-                    known = strip_coefficients(operation, found, top, like, scope, short)
-                    note(notes, i, known, None)
+                    note(notes, i, quotient, None)
                     if not gradual:
-                        gradual = is_strip_gradual(operation, column[0], pitch, length, known)
+                        gradual = is_strip_gradual(operation, column[0], pitch, length, quotient)
                         justified |= gradual
                 if options & SUMMARY_WANTED != 0:
                     degrees = degrees_of(operation, bases, cell, i, axes, group)
-                    setting = axes, plane, degrees, like
-                    summarise(operation, found, top, bases, cell, i, scope, setting)
+                    setting, known = (axes, plane, degrees, like), (found, top, quotient)
+                    summarise(operation, known, bases, cell, i, scope, setting)
             above, cell = cell, below
             tiles, others = others, tiles
             tops, tops_below = tops_below, tops

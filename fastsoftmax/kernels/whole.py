@@ -58,13 +58,13 @@ SLICE_ROWS = 5
 
 @device
 def keep_summary(
-    operation: Any, state: Any, top: Any, place: Any, plane: Any, setting: Any, temperature: Any
+    operation: Any, known: Any, place: Any, plane: Any, setting: Any, temperature: Any
 ) -> None:
-    """Write what is known of a slice besides its results."""
+    """Write the summary of a slice; `known` are its state, maximum and coefficients."""
     like, numbers, heat = setting
-    found = summary(operation, state, top, like, numbers, heat, temperature)
-    place[0], place[plane] = found[0], found[1]
-    place[2 * plane], place[3 * plane] = found[2], found[3]
+    state, top, quotient = known
+    found = summary(operation, state, top, quotient, like, numbers, heat, temperature)
+    place[0], place[plane], place[2 * plane] = found
 
 
 @device
@@ -88,7 +88,7 @@ def _along(operation: Operation, bare: bool) -> Any:
         buffer, kept = workspace(like, ROW_BYTES), workspace(like, ROW_BYTES)
         other, results = workspace(like, ROW_BYTES), workspace(like, ROW_BYTES)
         state = pointer_like(scratch, workspace_double(like, 8))
-        justified = not expects_underflow(operation)
+        justified = options & RESULTS == 0 or not expects_underflow(operation)
         for slice_ in range(first, last):
             degrees = degree_of(operation, bases, slice_, batch)
             heat = heat_for(operation, degrees, like)
@@ -113,7 +113,7 @@ def _along(operation: Operation, bare: bool) -> Any:
             found = coefficients(operation, whole, top, like, numbers, heat, False)
             if options & SUMMARY_WANTED != 0:
                 place = slice_at(bases[SUMMARY], slice_, batch, SUMMARY)
-                keep_summary(operation, whole, top, place, plane, setting, degrees)
+                keep_summary(operation, (whole, top, found), place, plane, setting, degrees)
             if options & RESULTS != 0:
                 for block in range(blocks):
                     begin = block * size
@@ -213,7 +213,7 @@ def _join(operation: Operation) -> Any:
             mine[SECOND_ONE * all_slices] = double(found[1])
             if options & SUMMARY_WANTED != 0:
                 place = slice_at(bases[SUMMARY], slice_, batch, SUMMARY)
-                keep_summary(operation, whole, top, place, plane, setting, degrees)
+                keep_summary(operation, (whole, top, found), place, plane, setting, degrees)
 
     return split_kernel(join, f"join-{operation.name}")
 
