@@ -4,7 +4,7 @@
 classes    plain softmax and its logarithm of very short slices, one after the other
 narrow     other slices of at most `SINGLE` elements
 rows       longer ones, elements side by side (others are gathered block by block);
-           `along` for whatever is not plain softmax
+           `along` for whatever is not plain softmax, some slices at a time if they are short
 columns    slices side by side: memory is contiguous across them
 split      slices of more than one block: along memory, across it, or a few of them
            interleaved

@@ -17,6 +17,7 @@ from fastsoftmax._cpu import LAST_LEVEL_BYTES, SECOND_LEVEL_BYTES
 from fastsoftmax._jit import SCRATCH_UNIT, Kernel
 from fastsoftmax._tiling import batch_rows, is_scattered, pair_width, tile_width
 from fastsoftmax.kernels import columns, interleaved, narrow, short, strips, whole
+from fastsoftmax.kernels.batches import batch_slices, batches
 from fastsoftmax.kernels.classes import of_classes
 from fastsoftmax.kernels.column_blocks import reduce_column_blocks
 from fastsoftmax.kernels.column_results import pieces_in, write_columns
@@ -242,6 +243,9 @@ class OnePass(OneKernel):
         elif kind == "rows":
             self.scratch = _rounded(scratch_bytes(geometry.length, self.item))
             self.least = LEAST_ROWS
+        elif kind == "along" and batch_slices(geometry.length, self.item) > 1:
+            self.kernel = batches(task.operation, task.is_bare)
+            self.batch = batch_slices(geometry.length, self.item)
         elif kind == "along":
             self.kernel = whole.along(task.operation, task.is_bare)
             self.scratch = _rounded(-(-geometry.length // block_of(self.item)) * PARTS * 8)

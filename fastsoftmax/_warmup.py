@@ -14,6 +14,7 @@ from fastsoftmax._compute import storage
 from fastsoftmax._plans import STEPS
 from fastsoftmax.kernels import columns, narrow, whole
 from fastsoftmax.kernels import operations as ops
+from fastsoftmax.kernels.batches import batches
 from fastsoftmax.kernels.classes import LEAST_CLASSES, MOST_CLASSES, of_classes
 from fastsoftmax.kernels.column_blocks import reduce_column_blocks
 from fastsoftmax.kernels.leaders import leaders
@@ -131,6 +132,8 @@ def kernels_for(function: str, layout: str, classes: Sequence[int] = ()) -> list
         "rows": whole.along,
     }
     kernels = [makers[layout](operation, bare)]
+    if layout == "rows":
+        kernels.append(batches(operation, bare))
     if layout == "columns" and function != "softmin":
         kernels.append(strips(operation, bare or operation.inputs == 2))
     if layout == "narrow" and bare:

@@ -153,15 +153,32 @@ def _add_group(
 
 
 @device
+def top_of(operation: Any, x: Any, count: Any) -> Any:
+    """The maximum of a block by which its frame is chosen, if it has one."""
+    if has_frame(operation):
+        return framed_top(operation, largest_of(x, count))
+    return zero(x)
+
+
+@device
 def reduce_block(
     operation: Any, x: Any, g: Any, kept: Any, count: Any, numbers: Any, heat: Any
 ) -> Any:
     """The state of a block; writes to `kept` what the operation keeps of it."""
-    top = zero(x)
-    if has_frame(operation):
-        top = framed_top(operation, largest_of(x, count))
+    top = top_of(operation, x, count)
     frame, k = frame_of(top, x, numbers, heat)
-    back = back_of(operation, k)
+    framing = top, k, frame[0], frame[1], back_of(operation, k)
+    return reduce_framed(operation, x, g, kept, count, framing, (numbers, heat))
+
+
+@device
+def reduce_framed(
+    operation: Any, x: Any, g: Any, kept: Any, count: Any, framing: Any, scope: Any
+) -> Any:
+    """The same of a block whose maximum is known; `framing`: it, k, the window, the way back."""
+    numbers, heat = scope
+    top, k, origin, floor, back = framing
+    frame = origin, floor
     sums = begin(operation, lanes(x))
     step = lane_count(x)
     whole = count - count % step

@@ -24,12 +24,13 @@ _PLACE_BYTES = PAGE_BYTES // 4
 """Where in a page the first batch begins."""
 
 
-def _pitch(length: Any, itemsize: Any) -> Any:
+def pitch_of(length: Any, itemsize: Any) -> Any:
+    """`pitch`, as it is known outside kernels, too."""
     lines = LINE_BYTES // itemsize
     return (length + LANES_BYTES // itemsize + 2 * lines - 1) // lines * lines
 
 
-_pitch_of = device(_pitch)
+_pitch = device(pitch_of)
 
 
 @device
@@ -46,7 +47,7 @@ def pitch(like: Any, length: Any) -> Any:
     Vectors that begin within a line are two lines to write: (64, 50257) float32 took 0.29 ns an
     element on one thread where the second row was not at a line, and takes 0.24.
     """
-    return _pitch_of(length, itemsize_of(like))
+    return _pitch(length, itemsize_of(like))
 
 
 @device
@@ -70,5 +71,5 @@ def placed(scratch: Value) -> Value:
 
 def terms_bytes(length: int, itemsize: int, rows: int) -> int:
     """The scratch memory that the terms of batches of so many rows take."""
-    least = rows * _pitch(length, itemsize) * itemsize
+    least = rows * pitch_of(length, itemsize) * itemsize
     return PAGE_BYTES + _PLACE_BYTES + 2 * (least + PAGE_BYTES)

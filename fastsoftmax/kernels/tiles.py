@@ -67,10 +67,11 @@ def settle(operation: Any, tile: Any, pitch: Any, length: Any, top: Any, scope: 
     """Shift, in place, the slices whose maximum is too large; returns the maxima then."""
     numbers, heat = scope
     if has_frame(operation):
-        large = needs_shift(operation, top, top, numbers, heat)
+        heeded = framed_top(operation, top)
+        large = needs_shift(operation, heeded, top, numbers, heat)
         if any_of(large):
             nothing = splat(0.0, top)
-            by = choose(large, narrow(shift_of(operation, double(top), tile), tile), nothing)
+            by = choose(large, narrow(shift_of(operation, double(heeded), tile), tile), nothing)
             for j in range(length):
                 x = load_like(tile, j * pitch, by)
                 store(tile, j * pitch, choose(large, shifted(operation, x, by), x))
