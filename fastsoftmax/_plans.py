@@ -222,6 +222,7 @@ class OnePass(OneKernel):
         *above, run = geometry.batch
         per_run = run.size
         self.is_bare = task.is_bare
+        writes = bool(task.options & RESULTS)
         self.kernel = rows
         if kind == "columns":
             self.kernel = columns.columns(task.operation, task.is_bare)
@@ -229,11 +230,10 @@ class OnePass(OneKernel):
             self.width = tile_width(geometry, self.item, tiles)
             pair = pair_width(geometry, self.item, tiles)
             if pair and task.is_plain:
-                self.kernel = strips.strips(task.operation, not task.is_summary)
+                self.kernel = strips.strips(task.operation, writes)
                 self.width, tiles = pair, 2 * tiles
                 self.least = LEAST_CELLS
-            streaming = self.streaming and bool(task.options & RESULTS)
-            per_run = tasks_in(run.size, self.width, dtype.itemsize, streaming)
+            per_run = tasks_in(run.size, self.width, dtype.itemsize, self.streaming and writes)
             tile = tile_bytes(geometry.length, self.width, self.item)
             self.scratch = _rounded(tile * tiles)
         elif kind == "rows" and geometry.length <= block_of(self.item):
@@ -243,8 +243,8 @@ class OnePass(OneKernel):
         elif kind == "rows":
             self.scratch = _rounded(scratch_bytes(geometry.length, self.item))
             self.least = LEAST_ROWS
-        elif kind == "along" and batch_slices(geometry.length, self.item) > 1:
-            self.kernel = batches(task.operation, task.is_bare)
+        elif kind == "along" and geometry.length <= block_of(self.item):
+            self.kernel = batches(task.operation, task.is_bare, writes)
             self.batch = batch_slices(geometry.length, self.item)
         elif kind == "along":
             self.kernel = whole.along(task.operation, task.is_bare)
@@ -255,7 +255,7 @@ class OnePass(OneKernel):
             # Past the caches, the first group may have less slices than others.
             per_run = -(-(run.size + (group - 1 if self.streaming else 0)) // group)
         else:
-            self.kernel = narrow.narrow(task.operation, task.is_bare)
+            self.kernel = narrow.narrow(task.operation, task.is_bare, writes)
             per_run = -(-run.size // lanes_of(self.item))
         self.table = self._table(geometry)
         self.tasks = math.prod(axis.size for axis in above) * per_run

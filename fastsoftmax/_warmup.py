@@ -39,6 +39,8 @@ OPERATIONS = {
     "top_k": ops.SOFTMAX,
 }
 _BESIDES = {"cross_entropy": losses_kernel, "top_k": leaders(ops.SOFTMAX)}
+_REDUCING = {"logsumexp", "cross_entropy", "top_k"}
+"""Functions that want no more than the summaries of slices."""
 LAYOUTS = ("rows", "narrow", "columns", "split")
 
 
@@ -125,17 +127,14 @@ def kernels_for(function: str, layout: str, classes: Sequence[int] = ()) -> list
         return [step(operation) for step in steps] + besides
     if layout == "rows" and function == "softmax":
         return [rows, short]
-    bare = function in {"softmax", "log_softmax"}
-    makers: dict[str, Callable[..., Kernel]] = {
-        "narrow": narrow.narrow,
-        "columns": columns.columns,
-        "rows": whole.along,
-    }
-    kernels = [makers[layout](operation, bare)]
-    if layout == "rows":
-        kernels.append(batches(operation, bare))
+    bare, writes = function in {"softmax", "log_softmax"}, function not in _REDUCING
+    kernels = {
+        "narrow": [narrow.narrow(operation, bare, writes)],
+        "columns": [columns.columns(operation, bare)],
+        "rows": [whole.along(operation, bare), batches(operation, bare, writes)],
+    }[layout]
     if layout == "columns" and function != "softmin":
-        kernels.append(strips(operation, bare or operation.inputs == 2))
+        kernels.append(strips(operation, writes))
     if layout == "narrow" and bare:
         kernels += [of_classes(operation, count) for count in classes]
     return kernels + besides

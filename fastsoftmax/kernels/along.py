@@ -5,8 +5,8 @@ Blocks that are not as the arithmetic wants them (strided, masked, half, negativ
 in a buffer that stays in the first-level cache.  `rows` is the faster way for plain softmax.
 
 The same steps by themselves serve slices that several threads share (`Split`): all blocks
-reduced, joined to coefficients slice by slice, all blocks written.  The exponentials are
-computed a second time then, which is cheaper than to fetch them from memory.
+reduced, joined to coefficients slice by slice, all blocks written.  Where there are several blocks
+exponentials are computed a second time, which is cheaper than to fetch them from memory.
 
 While a block is computed, the next one is asked for: the first step of a block, its maximum,
 waits for memory else.
@@ -71,7 +71,7 @@ from fastsoftmax.kernels.strides import (
 from fastsoftmax.kernels.sums import block_length, lane_count, lanes
 from fastsoftmax.kernels.underflow import is_gradual
 from fastsoftmax.kernels.values import Value, formula
-from fastsoftmax.kernels.vectors import double, narrow
+from fastsoftmax.kernels.vectors import both, double, lacks, narrow
 
 if TYPE_CHECKING:
     from fastsoftmax.kernels.exponential import Heat, Numbers
@@ -79,10 +79,12 @@ if TYPE_CHECKING:
 # --- Blocks as the arithmetic wants them ----------------------------------------------
 
 
-@device
-def is_plain(base: Any, dims: Any, options: Any, operand: Any) -> Any:
+@formula
+def is_plain(base: Value, dims: Any, options: Any, operand: int) -> Any:
     """Whether blocks of an operand can be computed where they stand."""
-    return is_computed(base) and is_row(dims, operand) and options & (MASKED | NEGATED) == 0
+    if not is_computed(base):
+        return False
+    return both(is_row(dims, operand), lacks(options, MASKED | NEGATED))
 
 
 @device
@@ -147,7 +149,7 @@ def _add_group(
         second = load_like(g, j, group) if count is None else load_first(g, j, group, count, 0.0)
     prepared = prepare(operation, first, top, numbers, frame, heat)
     new, left = consume(operation, sums, prepared, second, numbers, back)
-    if operation.keeps:
+    if operation.keeps and kept is not None:
         store(kept, j, left)
     return new if count is None else keep_sums(operation, new, count, sums)
 
@@ -161,21 +163,22 @@ def top_of(operation: Any, x: Any, count: Any) -> Any:
 
 
 @device
-def reduce_block(
-    operation: Any, x: Any, g: Any, kept: Any, count: Any, numbers: Any, heat: Any
-) -> Any:
-    """The state of a block; writes to `kept` what the operation keeps of it."""
+def reduce_block(operation: Any, x: Any, g: Any, count: Any, numbers: Any, heat: Any) -> Any:
+    """The state of a block."""
     top = top_of(operation, x, count)
     frame, k = frame_of(top, x, numbers, heat)
     framing = top, k, frame[0], frame[1], back_of(operation, k)
-    return reduce_framed(operation, x, g, kept, count, framing, (numbers, heat))
+    return reduce_framed(operation, x, g, None, count, framing, (numbers, heat))
 
 
 @device
 def reduce_framed(
     operation: Any, x: Any, g: Any, kept: Any, count: Any, framing: Any, scope: Any
 ) -> Any:
-    """The same of a block whose maximum is known; `framing`: it, k, the window, the way back."""
+    """The same of a block whose maximum is known; writes what the operation keeps of it to `kept`.
+
+    `framing` are the maximum, k, the window and the way back; `kept` may be None.
+    """
     numbers, heat = scope
     top, k, origin, floor, back = framing
     frame = origin, floor
@@ -352,3 +355,9 @@ def deliver(
         hide(results, shown, start, count, dims, hidden_result(operation, results))
     scatter(results, out, start, count, dims)
     return gradual
+
+
+@formula
+def unwanted(*_: Any) -> bool:
+    """What stands for parts of a kernel that it has no use for; it compiles in no time."""
+    return False

@@ -14,7 +14,15 @@ from typing import Any
 
 from fastsoftmax._jit import device
 from fastsoftmax.kernels import exponential
-from fastsoftmax.kernels.along import deliver, is_plain, reduce_framed, stage, stage_second, top_of
+from fastsoftmax.kernels.along import (
+    deliver,
+    is_plain,
+    reduce_framed,
+    stage,
+    stage_second,
+    top_of,
+    unwanted,
+)
 from fastsoftmax.kernels.elements import as_computed, computed_like
 from fastsoftmax.kernels.groups import ROW_BYTES
 from fastsoftmax.kernels.memory import (
@@ -28,8 +36,6 @@ from fastsoftmax.kernels.memory import (
 )
 from fastsoftmax.kernels.operands import kernel_over
 from fastsoftmax.kernels.operations import (
-    RESULTS,
-    SUMMARY_WANTED,
     Operation,
     cool_for,
     heat_for,
@@ -70,7 +76,7 @@ _SUMMARIES_BYTES = SUMMARY_PARTS * _NUMBERS_BYTES
 
 
 def batch_slices(length: int, itemsize: int) -> int:
-    """How many slices of this length are computed together; 1: it is worth nothing."""
+    """How many slices of this length are computed together."""
     return max(1, min(MOST_SLICES, ROW_BYTES // itemsize // pitch_of(length, itemsize)))
 
 
@@ -118,7 +124,26 @@ def _coefficients(
     return found, coefficients(operation, found, double(top), top, *scope, False)
 
 
-def _batches(operation: Operation, bare: bool) -> Any:
+@formula
+def _note_summaries(
+    operation: Operation, memory: Value, i: Any, known: Any, like: Value, scope: Any, degree: Value
+) -> None:
+    """Write the summaries of the slices from number `i` on."""
+    numbers, heat = scope
+    _note(memory, i, summary(operation, *known, like, numbers, heat, degree))
+
+
+@device
+def _describe(place: Any, plane: Any, memory: Any, i: Any) -> None:
+    """Write that of slice `i` to where it belongs."""
+    for part in range(SUMMARY_PARTS):
+        place[part * plane] = memory[part * MOST_SLICES + i]
+
+
+def _batches(operation: Operation, bare: bool, writes: bool) -> Any:
+    write, describe = (deliver, unwanted) if writes else (unwanted, _describe)
+    note_summaries = unwanted if writes else _note_summaries
+
     @device
     def batches(bases, options, geometry, scratch, first, last):
         """All steps for the slices `first` to `last` - 1."""
@@ -144,7 +169,7 @@ def _batches(operation: Operation, bare: bool) -> Any:
         x_stands = is_plain(bases[SOURCE], dims, options, SOURCE)
         g_stands = is_plain(bases[SECOND], dims, options, SECOND)
         group, step = vector(like), vector_count(like)
-        justified = options & RESULTS == 0 or not expects_underflow(operation)
+        justified = not writes or not expects_underflow(operation)
         for begin in range(first, last, most):
             count = min(most, last - begin)
             for i in range(count):
@@ -187,33 +212,28 @@ def _batches(operation: Operation, bare: bool) -> Any:
                 )
                 found, quotient = _coefficients(operation, states, i, top, scope)
                 _note(quotients, i, quotient)
-                if options & SUMMARY_WANTED != 0:
-                    known = summary(
-                        operation, found, double(top), quotient, like, numbers, scope[1], degree
-                    )
-                    _note(summaries, i, known)
-            if options & SUMMARY_WANTED != 0:
-                for i in range(count):
-                    place = slice_at(bases[SUMMARY], begin + i, batch, SUMMARY)
-                    for part in range(SUMMARY_PARTS):
-                        place[part * plane] = summaries[part * MOST_SLICES + i]
-            if options & RESULTS != 0:
-                for i in range(count):
-                    slice_, place, x_here = begin + i, i * apart, x_stands and shifts[i] == 0.0
-                    x = _row_at(bases, slice_, batch, SOURCE, x_here, advance(staged, place))
-                    g = _row_at(bases, slice_, batch, SECOND, g_stands, advance(other, place))
-                    block = kept_of(operation, x, advance(kept, place)), g
-                    quotient = quotients[i], quotients[MOST_SLICES + i]
-                    scope = quotient, cool_for(operation, degrees[i], like)
-                    justified |= deliver(
-                        operation, bases, slice_, 0, length, block, scope, call, results, streaming
-                    )
+                known = found, double(top), quotient
+                note_summaries(operation, summaries, i, known, like, scope, degree)
+            for i in range(count):
+                place = slice_at(bases[SUMMARY], begin + i, batch, SUMMARY)
+                describe(place, plane, summaries, i)
+            for i in range(count):
+                slice_, place, x_here = begin + i, i * apart, x_stands and shifts[i] == 0.0
+                x = _row_at(bases, slice_, batch, SOURCE, x_here, advance(staged, place))
+                g = _row_at(bases, slice_, batch, SECOND, g_stands, advance(other, place))
+                block = kept_of(operation, x, advance(kept, place)), g
+                quotient = quotients[i], quotients[MOST_SLICES + i]
+                scope = quotient, cool_for(operation, degrees[i], like)
+                justified |= write(
+                    operation, bases, slice_, 0, length, block, scope, call, results, streaming
+                )
         if not justified:
             forget_underflows()
         if streaming:
             stream_fence(bases[TARGET])
 
-    return kernel_over(batches, f"batches-{operation.name}", bare=bare)
+    name = f"batches-{operation.name}" if writes else f"batches-summary-{operation.name}"
+    return kernel_over(batches, name, bare=bare)
 
 
 batches = functools.cache(_batches)

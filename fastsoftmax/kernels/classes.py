@@ -51,13 +51,13 @@ from fastsoftmax.kernels.operations import (
     result,
     totals,
 )
+from fastsoftmax.kernels.outcomes import coefficients
 from fastsoftmax.kernels.strides import SOURCE, TARGET, described, is_far
 from fastsoftmax.kernels.sums import SINGLE, lane_count
 from fastsoftmax.kernels.tiles import (
     STRIP_BYTES,
     framed,
     settle,
-    strip_coefficients,
     strip_count,
     strip_like,
     sum_pairs,
@@ -290,7 +290,7 @@ def _of_classes(operation: Operation, classes: int) -> Any:
                 high, low, ties = parts(totals(operation, found, True))
                 state = double(top), double(k), high, low, ties
                 first_top = load_like(tops, i * strip, group)
-                found = strip_coefficients(operation, state, first_top, like, scope, True)
+                found = coefficients(operation, state, double(first_top), like, *scope, True)
                 store(notes[0], i * strip, found[0])
                 store(notes[1], i * strip, found[1])
                 tile = advance(tiles, i * size)

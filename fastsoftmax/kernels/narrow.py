@@ -11,7 +11,7 @@ from typing import Any
 
 from fastsoftmax._jit import device
 from fastsoftmax.kernels import exponential
-from fastsoftmax.kernels.along import is_plain, write_block
+from fastsoftmax.kernels.along import is_plain, unwanted, write_block
 from fastsoftmax.kernels.cells import degrees_of, note, notes_for, summarise
 from fastsoftmax.kernels.elements import as_computed, computed_like
 from fastsoftmax.kernels.few import is_few, raised_by, turn_few, turn_few_back
@@ -32,8 +32,6 @@ from fastsoftmax.kernels.operations import (
     MASKED,
     NEGATED,
     NEGATIVE_INFINITY,
-    RESULTS,
-    SUMMARY_WANTED,
     Operation,
     cool_for,
     gradual_of,
@@ -44,6 +42,7 @@ from fastsoftmax.kernels.operations import (
     result,
     uses_temperature,
 )
+from fastsoftmax.kernels.outcomes import coefficients
 from fastsoftmax.kernels.strides import (
     MASK,
     SECOND,
@@ -62,10 +61,13 @@ from fastsoftmax.kernels.strides import (
     zero,
 )
 from fastsoftmax.kernels.sums import LANES_BYTES, SINGLE, lane_count, lanes
-from fastsoftmax.kernels.tiles import reduce_strip, settle, strip_coefficients
+from fastsoftmax.kernels.tiles import reduce_short_strip, settle
 from fastsoftmax.kernels.underflow import expects_underflow, forget_underflows, is_strip_gradual
 from fastsoftmax.kernels.values import Value, formula
 from fastsoftmax.kernels.vectors import (
+    both,
+    double,
+    equal,
     splat,
     transpose,
     vector,
@@ -155,10 +157,11 @@ def _deliver(rows: Any, target: Any, count: Any, streaming: Any) -> None:
     write_block(COPY, rows, rows, target, count, nothing, streaming)
 
 
-@device
-def _is_packed(axes: Any, dims: Any, operand: Any, length: Any) -> Any:
+@formula
+def _is_packed(axes: Any, dims: Any, operand: int, length: Value) -> Value:
     """Whether slices follow one another in memory, with nothing between them."""
-    return is_row(dims, operand) and strides_of(axes, operand)[axes[0] - 1] == length
+    step = load_like(strides_of(axes, operand), axes[0] - 1, length)
+    return both(is_row(dims, operand), equal(step, length))
 
 
 @device
@@ -192,11 +195,11 @@ def _rows_of(
     return rows, length
 
 
-@device
+@formula
 def _at(places: Any, begin: Any, axes: Any, operand: Any) -> Any:
     """``(address, stride)`` of the slices of a run in an operand, from `begin` on."""
-    step = strides_of(axes, operand)[axes[0] - 1]
-    return advance(places[operand], begin * step), step
+    step = load_like(strides_of(axes, operand), axes[0] - 1, begin)
+    return advance(places[operand], step * begin), step
 
 
 @device
@@ -270,7 +273,36 @@ def _scatter(operation: Any, rows: Any, group: Any, call: Any) -> None:
             scatter(row, place, 0, length, dims)
 
 
-def _narrow(operation: Operation, bare: bool) -> Any:
+@device
+def _empty(
+    operation: Any, tiles: Any, notes: Any, group: Any, call: Any, rows: Any, how: Any
+) -> Any:
+    """Write the results of a group; returns whether some were subnormal."""
+    length, axes, _, options = call
+    places, start, present = group
+    packed, side_by_side, streaming = how
+    group_like = lanes(rows)
+    shuffled = _is_shuffled(packed, present, length, rows)
+    quotient = load_like(notes[0], 0, group_like), load_like(notes[1], 0, group_like)
+    gradual = is_strip_gradual(operation, tiles[0], lane_count(rows), length, quotient)
+    if gradual:
+        _resolve(gradual_of(operation), tiles, notes, present, length, shuffled, rows)
+    else:
+        _resolve(operation, tiles, notes, present, length, shuffled, rows)
+    if side_by_side:
+        out, _ = _at(places, start, axes, TARGET)
+        if options & MASKED != 0:
+            shown, _ = _at(places, start, axes, MASK)
+            hide_run(rows, shown, 1, present * length, hidden_result(operation, rows))
+        _deliver(rows, out, present * length, streaming)
+    else:
+        _scatter(operation, rows, group, call)
+    return gradual
+
+
+def _narrow(operation: Operation, bare: bool, writes: bool) -> Any:
+    empty, describe = (_empty, unwanted) if writes else (unwanted, summarise)
+
     @device
     def narrow(bases, options, geometry, scratch, first, last):
         """All steps for the groups of slices `first` to `last` - 1.
@@ -289,7 +321,7 @@ def _narrow(operation: Operation, bare: bool) -> Any:
         lanes_, strip = lanes(like), lane_count(like)
         rank = axes[0] - 1
         run = axes[1][rank]
-        one_by_one = options & SUMMARY_WANTED != 0 or uses_temperature(operation)
+        one_by_one = not writes or uses_temperature(operation)
         x_plain = is_plain(bases[SOURCE], dims, options, SOURCE)
         packed = x_plain and strides_of(axes, SOURCE)[rank] == length and not one_by_one
         if inputs_of(operation) == 2:  # lanes are in one order in both
@@ -303,7 +335,7 @@ def _narrow(operation: Operation, bare: bool) -> Any:
         batch = first // groups
         begin, places = (first - batch * groups) * strip, run_places(bases, batch, 0, axes)
         done = first
-        justified = options & RESULTS == 0 or not expects_underflow(operation)
+        justified = not writes or not expects_underflow(operation)
         for i in range(min(most, last - first)):  # the rows that are read beyond
             clear(advance(tile, i * size + length * strip), strip)
         while done < last:
@@ -329,35 +361,19 @@ def _narrow(operation: Operation, bare: bool) -> Any:
                 if packed:
                     x, _ = _at(places, start + ahead * strip, axes, SOURCE)
                     coming = as_computed(x, like), strip
-                state = reduce_strip(operation, tiles, strip, length, settled, scope, True, coming)
-                found = strip_coefficients(operation, state, top, like, scope, True)
+                state = reduce_short_strip(operation, tiles, strip, length, settled, scope, coming)
+                found = coefficients(operation, state, double(top), like, *scope, True)
                 note(notes, i * strip, found, cool_for(operation, degrees, like))
-                if options & SUMMARY_WANTED != 0:
-                    setting = axes, plane, degrees, like
-                    known = state, top, found
-                    summarise(operation, known, bases, cell, 0, scope, setting)
-            if options & RESULTS != 0:
-                for i in range(count):
-                    start = begin + i * strip
-                    tiles = advance(tile, i * size), advance(other, i * size)
-                    present = min(strip, run - start)
-                    shuffled = _is_shuffled(packed, present, length, like)
-                    here = _from(notes, i * strip)
-                    quotient = load_like(here[0], 0, lanes_), load_like(here[1], 0, lanes_)
-                    if is_strip_gradual(operation, tiles[0], strip, length, quotient):
-                        makes, justified = gradual_of(operation), True
-                        _resolve(makes, tiles, here, present, length, shuffled, rows)
-                    else:
-                        _resolve(operation, tiles, here, present, length, shuffled, rows)
-                    if side_by_side:
-                        out, _ = _at(places, start, axes, TARGET)
-                        if options & MASKED != 0:
-                            shown, _ = _at(places, start, axes, MASK)
-                            fill = hidden_result(operation, rows)
-                            hide_run(rows, shown, 1, present * length, fill)
-                        _deliver(rows, out, present * length, streaming)
-                    else:
-                        _scatter(operation, rows, (places, start, present), call)
+                setting, known = (axes, plane, degrees, like), (state, top, found)
+                describe(operation, known, bases, cell, 0, scope, setting)
+            for i in range(count):
+                start = begin + i * strip
+                group = places, start, min(strip, run - start)
+                tiles = advance(tile, i * size), advance(other, i * size)
+                how = packed, side_by_side, streaming
+                justified |= empty(
+                    operation, tiles, _from(notes, i * strip), group, call, rows, how
+                )
             begin += count * strip
             done += count
         if not justified:
@@ -365,7 +381,8 @@ def _narrow(operation: Operation, bare: bool) -> Any:
         if streaming:
             stream_fence(bases[TARGET])
 
-    return kernel_over(narrow, f"narrow-{operation.name}", bare=bare)
+    name = f"narrow-{operation.name}" if writes else f"narrow-summary-{operation.name}"
+    return kernel_over(narrow, name, bare=bare)
 
 
 narrow = functools.cache(_narrow)

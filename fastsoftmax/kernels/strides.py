@@ -24,7 +24,7 @@ from fastsoftmax.kernels.groups import fetch_group
 from fastsoftmax.kernels.memory import advance, is_set, load_like, pointer, store
 from fastsoftmax.kernels.sums import lane_count, lanes
 from fastsoftmax.kernels.values import formula
-from fastsoftmax.kernels.vectors import choose, element, splat
+from fastsoftmax.kernels.vectors import both, choose, element, equal, splat
 
 FIELDS = (
     "length",
@@ -79,10 +79,10 @@ def _axes(numbers: Any, rank: Any) -> Any:
     return rank, numbers, advance(numbers, rank)
 
 
-@device
+@formula
 def strides_of(axes: Any, operand: Any) -> Any:
     """The strides of an operand."""
-    return advance(axes[2], operand * axes[0])
+    return advance(axes[2], axes[0] * operand)
 
 
 @device
@@ -123,10 +123,11 @@ def run_places(bases: Any, index: Any, begin: Any, axes: Any) -> Any:
     )
 
 
-@device
+@formula
 def is_row(dims: Any, operand: Any) -> Any:
     """Whether the elements of a slice are neighbours in memory."""
-    return dims[0] == 1 and strides_of(dims, operand)[0] == 1
+    step = load_like(strides_of(dims, operand), 0, dims[0])
+    return both(equal(dims[0], 1), equal(step, 1))
 
 
 @formula

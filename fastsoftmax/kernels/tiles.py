@@ -297,20 +297,14 @@ def _many_lanes(
 
 
 @device
-def _one_lane(
-    operation: Any,
-    tiles: Any,
-    pitch: Any,
-    length: Any,
-    top: Any,
-    scope: Any,
-    frame: Any,
-    back: Any,
-    ahead: Any,
+def reduce_short_strip(
+    operation: Any, tiles: Any, pitch: Any, length: Any, top: Any, scope: Any, ahead: Any
 ) -> Any:
-    """``(high, low, ties)`` of slices of at most `SINGLE` elements."""
+    """`reduce_strip` of slices that are `short`."""
+    top, k, frame, back = framed(operation, top, scope)
     sums = sum_lanes(operation, tiles, pitch, length, top, scope, frame, back, ahead, True, None)
-    return parts(totals(operation, sums, True))
+    high, low, ties = parts(totals(operation, sums, True))
+    return double(top), double(k), high, low, ties
 
 
 @device
@@ -331,11 +325,10 @@ def reduce_strip(
     `SINGLE` elements, have one lane, and what comes `ahead` is asked for (`sum_lanes`); that of
     longer ones would not stay in the caches.
     """
-    top, k, frame, back = framed(operation, top, scope)
     if short:
-        found = _one_lane(operation, tiles, pitch, length, top, scope, frame, back, ahead)
-    else:
-        found = _many_lanes(operation, tiles, pitch, length, top, scope, frame, back, True)
+        return reduce_short_strip(operation, tiles, pitch, length, top, scope, ahead)
+    top, k, frame, back = framed(operation, top, scope)
+    found = _many_lanes(operation, tiles, pitch, length, top, scope, frame, back, True)
     return double(top), double(k), found[0], found[1], found[2]
 
 

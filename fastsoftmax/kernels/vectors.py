@@ -124,8 +124,10 @@ def beyond(a: Value, limit: Any) -> Value:
 
 
 @formula
-def both(a: Value, b: Value) -> Value:
-    """Where both are true."""
+def both(a: Value, b: Any) -> Any:
+    """Where both are true; `b` may be known when code is built."""
+    if isinstance(b, bool):
+        return a if b else False
     return emit(a.type, lambda builder, a, b: builder.and_(a, b), a, b)
 
 
@@ -146,10 +148,19 @@ def any_of(where: Value) -> Value:
 
 @formula
 def equal(a: Value, b: Any) -> Value:
-    """Where two are equal, as a vector of bool."""
+    """Where two are equal, as bool."""
     a, b = alike(a, b)
     kind = Vec(types.boolean, a.count) if isinstance(a.type, Vec) else types.boolean
-    return emit(kind, lambda builder, a, b: builder.fcmp_ordered("==", a, b), a, b)
+    name = "icmp_signed" if isinstance(a.dtype, types.Integer) else "fcmp_ordered"
+    return emit(kind, lambda builder, a, b: getattr(builder, name)("==", a, b), a, b)
+
+
+@formula
+def lacks(flags: Any, bits: int) -> Any:
+    """Whether none of these bits is set."""
+    if isinstance(flags, int):
+        return flags & bits == 0
+    return equal(emit(flags.type, lambda builder, a, b: builder.and_(a, b), flags, bits), 0)
 
 
 @formula

@@ -1,4 +1,4 @@
-"""The kernels over slices along memory: `along`, and the three steps of `Split`."""
+"""Slices of several blocks along memory: the kernel `along`, and the three steps of `Split`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,6 @@ from fastsoftmax.kernels.operations import (
     Operation,
     cool_for,
     heat_for,
-    kept_of,
     shift_of,
     uses_temperature,
 )
@@ -94,14 +93,14 @@ def _along(operation: Operation, bare: bool) -> Any:
             heat = heat_for(operation, degrees, like)
             cool = cool_for(operation, degrees, like)
             setting = like, numbers, heat
-            x, g, top, by = buffer, other, 0.0, 0.0
+            top, by = 0.0, 0.0
             for attempt in range(2):
                 for block in range(blocks):
                     begin = block * size
                     count = min(size, length - begin)
                     x = stage(operation, bases, slice_, begin, count, by, call, buffer)
                     g = stage_second(operation, bases, slice_, begin, count, call, other)
-                    found = reduce_block(operation, x, g, kept, count, numbers, heat)
+                    found = reduce_block(operation, x, g, count, numbers, heat)
                     keep_state(advance(state, block), blocks, found)
                 if attempt > 0:
                     break
@@ -118,17 +117,13 @@ def _along(operation: Operation, bare: bool) -> Any:
                 for block in range(blocks):
                     begin = block * size
                     count = min(size, length - begin)
-                    shared = found
-                    if blocks > 1:
-                        x = stage(operation, bases, slice_, begin, count, by, call, buffer)
-                        g = stage_second(operation, bases, slice_, begin, count, call, other)
-                        k = state[EXPONENT * blocks + block]
-                        scope = numbers, heat
-                        left, shared = keep_block(
-                            operation, x, kept, count, k, whole[EXPONENT], found, scope
-                        )
-                    else:
-                        left = kept_of(operation, x, kept)
+                    x = stage(operation, bases, slice_, begin, count, by, call, buffer)
+                    g = stage_second(operation, bases, slice_, begin, count, call, other)
+                    k = state[EXPONENT * blocks + block]
+                    scope = numbers, heat
+                    left, shared = keep_block(
+                        operation, x, kept, count, k, whole[EXPONENT], found, scope
+                    )
                     block_scope = shared, cool
                     justified |= deliver(
                         operation,
@@ -162,8 +157,7 @@ def _reduce(operation: Operation) -> Any:
         length, _, _, options, _, batch, dims = described(geometry)
         call = batch, dims, options
         size, per_slice, all_slices = block_length(like), blocks.shape[1], blocks.shape[2]
-        buffer, kept = workspace(like, ROW_BYTES), workspace(like, ROW_BYTES)
-        other = workspace(like, ROW_BYTES)
+        buffer, other = workspace(like, ROW_BYTES), workspace(like, ROW_BYTES)
         state, of_slices = pointer(blocks), pointer(slices)
         for task in range(first, last):
             slice_ = task // per_slice
@@ -175,7 +169,7 @@ def _reduce(operation: Operation) -> Any:
             by = of_slices[SHIFT * all_slices + slice_]
             x = stage(operation, bases, slice_, begin, count, by, call, buffer)
             g = stage_second(operation, bases, slice_, begin, count, call, other)
-            found = reduce_block(operation, x, g, kept, count, numbers, heat)
+            found = reduce_block(operation, x, g, count, numbers, heat)
             keep_state(advance(state, block * all_slices + slice_), per_slice * all_slices, found)
 
     return split_kernel(reduce, f"reduce-{operation.name}")
