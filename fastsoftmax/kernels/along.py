@@ -43,7 +43,6 @@ from fastsoftmax.kernels.operations import (
     hidden_result,
     inputs_of,
     keep_sums,
-    keeps,
     kept_alone,
     prepare,
     result,
@@ -201,14 +200,15 @@ def reduce_framed(
 
 @device
 def keep_block(
-    operation: Any, x: Any, kept: Any, count: Any, k: Any, slice_k: Any, quotient: Any, scope: Any
+    operation: Any, x: Any, kept: Any, count: Any, known: Any, quotient: Any, scope: Any
 ) -> Any:
-    """``(kept, coefficients)`` of a block of a slice of several, computed anew."""
-    numbers, heat = scope
-    if not keeps(operation):
-        return x, quotient
-    frame = frame_at(narrow(k, x), x, numbers, heat)
-    factor, high, low = shares(operation, k, slice_k, quotient)
+    """``(kept, scope)`` of a block of a slice of several: its exponentials, computed anew.
+
+    `known` are the k of the block and that of the slice; the new scope is for `deliver`.
+    """
+    numbers, heat, cool = scope
+    frame = frame_at(narrow(known[0], x), x, numbers, heat)
+    factor, high, low = shares(operation, known[0], known[1], quotient)
     step = lane_count(x)
     whole = count - count % step
     ahead = block_length(x)
@@ -217,7 +217,20 @@ def keep_block(
         keep_group(operation, x, kept, j, None, numbers, frame, heat, factor)
     if whole < count:
         keep_group(operation, x, kept, whole, count - whole, numbers, frame, heat, factor)
-    return kept, (high, low)
+    return kept, ((high, low), cool)
+
+
+@formula
+def leave_block(
+    operation: Operation, x: Value, kept: Value, count: Any, known: Any, quotient: Any, scope: Any
+) -> Any:
+    """The same where exponentials, if there are any, are computed as results are made of them."""
+    numbers, heat, cool = scope
+    if not operation.keeps:
+        return x, (quotient, cool)
+    frame = frame_at(narrow(known[0], x), x, numbers, heat)
+    factor, *found = shares(operation, *known, quotient)
+    return x, (tuple(found), cool, numbers, frame, heat, factor)
 
 
 @formula
@@ -276,17 +289,25 @@ def _write_group(
     streaming: bool,
 ) -> None:
     """Write the results of the group at `j`: all, or those within ``(first, last)``."""
-    coefficients, cool = scope
     group = lanes(x)
     if bounds is None:
         first = load_like(x, j, group)
         second = load_like(g, j, group) if operation.inputs == 2 else None
-        found = result(operation, first, second, coefficients, cool)
+        found = _result(operation, first, second, scope)
         (put_past_caches if streaming else put_whole)(out, j, found)
         return
     first = load_part(x, j, group, *bounds, 0.0)
     second = load_part(g, j, group, *bounds, 0.0) if operation.inputs == 2 else None
-    put_part(out, j, result(operation, first, second, coefficients, cool), *bounds)
+    put_part(out, j, _result(operation, first, second, scope), *bounds)
+
+
+def _result(operation: Operation, x: Value, g: Any, scope: Any) -> Value:
+    """The results of elements, by the scope of `keep_block` or `leave_block`."""
+    coefficients, cool, *left = scope
+    if not left:
+        return result(operation, x, g, coefficients, cool)
+    numbers, frame, heat, factor = left
+    return result_anew(operation, x, g, frame, (factor, *coefficients), (numbers, heat, cool))
 
 
 @device

@@ -7,7 +7,14 @@ from typing import Any
 
 from fastsoftmax._jit import device
 from fastsoftmax.kernels import exponential
-from fastsoftmax.kernels.along import deliver, keep_block, reduce_block, stage, stage_second
+from fastsoftmax.kernels.along import (
+    deliver,
+    keep_block,
+    leave_block,
+    reduce_block,
+    stage,
+    stage_second,
+)
 from fastsoftmax.kernels.elements import computed_like
 from fastsoftmax.kernels.groups import ROW_BYTES
 from fastsoftmax.kernels.memory import (
@@ -24,6 +31,7 @@ from fastsoftmax.kernels.operations import (
     SUMMARY_WANTED,
     Operation,
     cool_for,
+    has_quotients,
     heat_for,
     shift_of,
     uses_temperature,
@@ -74,7 +82,17 @@ def degree_of(operation: Any, bases: Any, slice_: Any, batch: Any) -> Any:
     return 1.0
 
 
+def _remaking(operation: Operation) -> Any:
+    """How exponentials are computed a second time.
+
+    Quotients, which may be subnormal, are looked through before they are written.
+    """
+    return keep_block if has_quotients(operation) else leave_block
+
+
 def _along(operation: Operation, bare: bool) -> Any:
+    remade = _remaking(operation)
+
     @device
     def along(bases, options, geometry, scratch, first, last):
         """All steps for the slices `first` to `last` - 1."""
@@ -119,12 +137,9 @@ def _along(operation: Operation, bare: bool) -> Any:
                     count = min(size, length - begin)
                     x = stage(operation, bases, slice_, begin, count, by, call, buffer)
                     g = stage_second(operation, bases, slice_, begin, count, call, other)
-                    k = state[EXPONENT * blocks + block]
-                    scope = numbers, heat
-                    left, shared = keep_block(
-                        operation, x, kept, count, k, whole[EXPONENT], found, scope
-                    )
-                    block_scope = shared, cool
+                    known = state[EXPONENT * blocks + block], whole[EXPONENT]
+                    scope = numbers, heat, cool
+                    left, block_scope = remade(operation, x, kept, count, known, found, scope)
                     justified |= deliver(
                         operation,
                         bases,
@@ -213,6 +228,8 @@ def _join(operation: Operation) -> Any:
 
 
 def _write(operation: Operation) -> Any:
+    remade = _remaking(operation)
+
     @device
     def write(bases, slices, blocks, geometry, scratch, first, last):
         """Write the results of the blocks `first` to `last` - 1, slice after slice."""
@@ -231,7 +248,8 @@ def _write(operation: Operation) -> Any:
             begin = block * size
             count = min(size, length - begin)
             degrees = degree_of(operation, bases, slice_, batch)
-            scope = numbers, heat_for(operation, degrees, like)
+            heat, cool = heat_for(operation, degrees, like), cool_for(operation, degrees, like)
+            scope = numbers, heat, cool
             mine = advance(of_slices, slice_)
             by, slice_k = mine[SHIFT * all_slices], mine[SLICE_EXPONENT * all_slices]
             found = (
@@ -241,8 +259,7 @@ def _write(operation: Operation) -> Any:
             x = stage(operation, bases, slice_, begin, count, by, call, buffer)
             g = stage_second(operation, bases, slice_, begin, count, call, other)
             k = state[(EXPONENT * per_slice + block) * all_slices + slice_]
-            left, shared = keep_block(operation, x, kept, count, k, slice_k, found, scope)
-            block_scope = shared, cool_for(operation, degrees, like)
+            left, block_scope = remade(operation, x, kept, count, (k, slice_k), found, scope)
             justified |= deliver(
                 operation,
                 bases,
