@@ -15,12 +15,14 @@ import numpy as np
 from fastsoftmax import _launch
 from fastsoftmax._cpu import LAST_LEVEL_BYTES, SECOND_LEVEL_BYTES
 from fastsoftmax._jit import SCRATCH_UNIT, Kernel
-from fastsoftmax._tiling import batch_rows, is_scattered, pair_width, tile_width
+from fastsoftmax._tiling import batch_rows, is_scattered, pair_width, reads_twice, tile_width
 from fastsoftmax.kernels import columns, interleaved, narrow, short, strips, whole
 from fastsoftmax.kernels.batches import batch_slices, batches
 from fastsoftmax.kernels.classes import of_classes
 from fastsoftmax.kernels.column_blocks import reduce_column_blocks
 from fastsoftmax.kernels.column_results import pieces_in, write_columns
+from fastsoftmax.kernels.gradients import WIDTH_BYTES as GRADIENTS_BYTES
+from fastsoftmax.kernels.gradients import gradients
 from fastsoftmax.kernels.interleaved_results import write_interleaved
 from fastsoftmax.kernels.leaders import leaders
 from fastsoftmax.kernels.losses import losses_kernel
@@ -225,17 +227,7 @@ class OnePass(OneKernel):
         writes = bool(task.options & RESULTS)
         self.kernel = rows
         if kind == "columns":
-            self.kernel = columns.columns(task.operation, task.is_bare)
-            tiles = task.operation.inputs
-            self.width = tile_width(geometry, self.item, tiles)
-            pair = pair_width(geometry, self.item, tiles)
-            if pair and task.is_plain:
-                self.kernel = strips.strips(task.operation, writes)
-                self.width, tiles = pair, 2 * tiles
-                self.least = LEAST_CELLS
-            per_run = tasks_in(run.size, self.width, dtype.itemsize, self.streaming and writes)
-            tile = tile_bytes(geometry.length, self.width, self.item)
-            self.scratch = _rounded(tile * tiles)
+            per_run = self._in_columns(geometry, dtype, task)
         elif kind == "rows" and geometry.length <= block_of(self.item):
             self.kernel = short.short
             self.batch = batch_rows(geometry.length, self.item)
@@ -260,6 +252,24 @@ class OnePass(OneKernel):
         self.table = self._table(geometry)
         self.tasks = math.prod(axis.size for axis in above) * per_run
         self.kernels = (self.kernel,)
+
+    def _in_columns(self, geometry: Geometry, dtype: np.dtype[Any], task: Task) -> int:
+        """Choose how columns are computed; returns the tasks of a run of them."""
+        operation, run = task.operation, geometry.batch[-1].size
+        inputs, streaming = operation.inputs, self.streaming and bool(task.options & RESULTS)
+        pair = pair_width(geometry, self.item, inputs)
+        in_caches = not self._in_memory and reads_twice(geometry, dtype.itemsize)
+        if inputs == 2 and task.is_plain and in_caches:
+            self.kernel, tiles, streaming = gradients(operation), 0, False
+            self.width = GRADIENTS_BYTES // self.item
+        elif pair and task.is_plain:
+            self.kernel = strips.strips(operation, bool(task.options & RESULTS))
+            self.width, tiles, self.least = pair, 2 * inputs, LEAST_CELLS
+        else:
+            self.kernel = columns.columns(operation, task.is_bare)
+            self.width, tiles = tile_width(geometry, self.item, inputs), inputs
+        self.scratch = _rounded(tile_bytes(geometry.length, self.width, self.item) * tiles)
+        return tasks_in(run, self.width, dtype.itemsize, streaming)
 
 
 class Placed(OneKernel):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fastsoftmax._cpu import FIRST_LEVEL_BYTES, SECOND_LEVEL_BYTES
-from fastsoftmax.kernels import short
+from fastsoftmax.kernels import gradients, short
 from fastsoftmax.kernels.memory import PAGE_BYTES
 from fastsoftmax.kernels.packing import GROUP, tile_bytes
 from fastsoftmax.kernels.strides import SOURCE
@@ -73,3 +73,13 @@ def pair_width(geometry: Geometry, item: int, inputs: int) -> int:
         if size <= PAIR_SHARE * TILE_BYTES:
             return width
     return widths[-1] if sizes[-1] <= most * TILE_BYTES else 0
+
+
+def reads_twice(geometry: Geometry, itemsize: int) -> bool:
+    """Whether gradients are in the second-level cache when they are read for a second time.
+
+    Rows that are a multiple of a power of two bytes apart share a part of its sets: (1024, 1024)
+    float32 dim 0 takes 0.63 ns an element so, and 0.52 with tiles.
+    """
+    apart = abs(geometry.inner[0].strides[SOURCE]) * itemsize
+    return 2 * geometry.length * max(gradients.WIDTH_BYTES, apart & -apart) <= SECOND_LEVEL_BYTES

@@ -17,6 +17,7 @@ from fastsoftmax.kernels import operations as ops
 from fastsoftmax.kernels.batches import batches
 from fastsoftmax.kernels.classes import LEAST_CLASSES, MOST_CLASSES, of_classes
 from fastsoftmax.kernels.column_blocks import reduce_column_blocks
+from fastsoftmax.kernels.gradients import gradients
 from fastsoftmax.kernels.leaders import leaders
 from fastsoftmax.kernels.losses import losses_kernel
 from fastsoftmax.kernels.rows import rows
@@ -135,6 +136,8 @@ def kernels_for(function: str, layout: str, classes: Sequence[int] = ()) -> list
     }[layout]
     if layout == "columns" and function != "softmin":
         kernels.append(strips(operation, writes))
+    if layout == "columns" and operation.inputs == 2:
+        kernels.append(gradients(operation))
     if layout == "narrow" and bare:
         kernels += [of_classes(operation, count) for count in classes]
     return kernels + besides

@@ -270,10 +270,19 @@ def consume(
         total_, count = sums
         parts = term(tuple(argument), numbers)
         return (join(total_, single_total(parts)), count + ties), ties
+    if operation in BACKWARDS:
+        return add_inputs(operation, sums, prepared[0], g), prepared[0]
+    kept = rounded(term(prepared, numbers)) * back
+    return add_inputs(operation, sums, kept, g), kept
+
+
+@formula
+def add_inputs(operation: Operation, sums: Sums, x: Value, g: Value) -> Sums:
+    """The sums of an operation of two inputs with these elements of theirs."""
     (total_,) = sums
     if operation in BACKWARDS:
-        return (_add_product(total_, prepared[0], g),), prepared[0]
-    return (join(total_, _number(g)),), rounded(term(prepared, numbers)) * back
+        return (_add_product(total_, x, g),)
+    return (join(total_, _number(g)),)
 
 
 @formula
