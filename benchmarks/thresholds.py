@@ -29,7 +29,9 @@ CALLS_OF_KERNELS = {
     "narrow": ("softmax", (1000, 50), 1),
     "rows": ("softmax", (50, 1000), 1),
     "along": ("log_softmax", (50, 1000), 1),
+    "along, short slices": ("log_softmax", (1000, 65), 1),
     "columns": ("softmax", (100, 500), 0),
+    "columns, gradients": ("softmax_backward", (1000, 100), 0),
     "split": ("softmax", (60_000,), 0),
 }
 
@@ -78,14 +80,16 @@ def element_costs() -> dict[str, dict[str, float]]:
         for dtype in DTYPES:
             x = np.random.default_rng(0).standard_normal(shape).astype(dtype)
             function, out = getattr(fastsoftmax, name), np.empty_like(x)
-            found = fastsoftmax.explain(x, dim, function=name, out=out, workers=1)
-            assert found.kernel == kernel, found
-            function(x, dim, out=out, workers=1)
+            inputs = [x, x] if name.endswith("_backward") else [x]
+            if len(inputs) == 1:
+                found = fastsoftmax.explain(x, dim, function=name, out=out, workers=1)
+                assert found.kernel == kernel.split(",")[0], found
+            function(*inputs, dim, out=out, workers=1)
             least = float("inf")
             for _ in range(ROUNDS):
                 start = time.perf_counter()
                 for _ in range(CALLS):
-                    function(x, dim, out=out, workers=1)
+                    function(*inputs, dim, out=out, workers=1)
                 least = min(least, (time.perf_counter() - start) / CALLS)
             costs.setdefault(kernel, {})[dtype] = least / x.size
     return costs
