@@ -9,6 +9,7 @@ import numpy as np
 
 from fastsoftmax import _calls, _compute, _summaries
 from fastsoftmax._dtypes import kernel_dtype
+from fastsoftmax._quiet import quiet
 from fastsoftmax._shortcuts import remember
 
 if TYPE_CHECKING:
@@ -43,9 +44,6 @@ def top_k(
         return np.empty(shape, call.dtype), np.empty(shape, np.int64)
     if kernel_dtype(call.dtype) is None or call.length == 1:
         return _sorted(call, count, along)
-    exact = _compute.with_exact_differences(call)
-    if exact is not call:  # other calls have other differences
-        call, key = exact, None
     finish = _finisher(len(call.shape), along)
     if key is not None:
         remember(key, _summaries.leaders_shortcut(call, count, finish))
@@ -80,9 +78,15 @@ def _count_of(given: Any, length: int) -> int:
 def _sorted(call: Call, count: int, along: int) -> tuple[Array, Array]:
     """The same from all probabilities, of what kernels do not compute."""
     result = _compute.elementwise(call)
-    keys = call.inputs[0].astype(call.dtype).real
+    keys = quiet(call.inputs[0].astype, call.dtype).real
+    if call.temperature is not None:
+        keys = np.where(np.isinf(call.temperature), 0, keys)  # all are alike
     if call.where is not None:
         keys = np.where(call.where, keys, -np.inf)
     order = np.argsort(-keys, axis=along, kind="stable")
     indices = np.take(order, np.arange(count), axis=along)
-    return np.take_along_axis(result, indices, axis=along), indices
+    wrong = np.isnan(result).any(axis=along, keepdims=True)
+    first = np.arange(count).reshape([-1 if i == along else 1 for i in range(result.ndim)])
+    indices = np.where(wrong, first, indices)
+    found = np.take_along_axis(result, indices, axis=along)
+    return np.where(wrong, call.dtype.type(np.nan), found), indices

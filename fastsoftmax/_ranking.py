@@ -64,7 +64,8 @@ def top_k(
     Notes
     -----
     The probabilities are those of `softmax`, bit for bit.  Slices that softmax makes NaN are NaN
-    here, with the indices 0 to k - 1.
+    here, elements that are hidden too, with the indices 0 to k - 1.  An infinite temperature makes
+    all logits equal.
 
     Examples
     --------

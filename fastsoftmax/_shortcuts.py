@@ -48,7 +48,7 @@ _Array = np.ndarray
 _NUMBERS = {int, float}
 _INTS = {int, *(np.dtype(code).type for code in "bBhHiIlLqQ")}  # equal ones are equal in a key
 _NUMPY_NUMBERS = {np.dtype(code).type for code in "bBhHiIlLqQefdg"}
-_MADE_ARRAYS = {list, *_NUMBERS, *_NUMPY_NUMBERS}
+_MADE_ARRAYS = {list, np.memmap, *_NUMBERS, *_NUMPY_NUMBERS}
 """Inputs that are made arrays of and have ways as those do."""
 _PLAIN_INTS = {*_INTS, type(None)}
 _PLAIN_DIMS = {*_PLAIN_INTS, tuple}

@@ -144,9 +144,14 @@ class _Leading(NamedTuple):
 
 
 def _leading(call: Call, count: int) -> _Leading:
+    work = kernel_dtype(call.dtype)
+    assert work is not None  # others are `_plain`
+    call = _temperature.with_usual(call)
+    stored = stored_of(call, work)
     memory = np.empty((*call.outer, SUMMARY_PARTS + count))
-    call, summing = _reading(call, _spread(call, memory[..., 0]))
-    results = np.empty((*call.outer, count), call.dtype)
+    # The input is read as softmax reads it.
+    summing = operands_of(call, stored, NOTHING[1].astype(stored), _spread(call, memory[..., 0]))
+    results = np.empty((*call.outer, count), stored)
     places = np.empty(results.shape, np.int64)
     array, no_target, *others = summing
     target, homes = (

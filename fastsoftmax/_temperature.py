@@ -50,7 +50,7 @@ def with_usual(call: Call) -> Call:
     least, most = USUAL[FLOAT64]
     logits = call.inputs[0]
     if np.isinf(temperature).any():
-        with np.errstate(invalid="ignore"):
+        with np.errstate(all="ignore"):
             logits = np.where(np.isinf(temperature), logits * 0.0, logits).astype(call.dtype)
     if call.dtype == FLOAT64:
         powers = np.where(temperature < least, 100, np.where(temperature > most, -100, 0))

@@ -352,7 +352,8 @@ def of_losses(
     launch, pick = (plan.launcher(workers) for plan in plans)
     slices, parts, empty = math.prod(shape[1:]), math.prod(shape), numpy_empty
 
-    def way(array: Array, _out: None, _where: None, places: Array, *_: Any) -> Any:
+    def way(array: Array, _out: None, _where: None, given: Array, *_: Any) -> Any:
+        places = given
         if places.dtype != _INT64:
             places = places.astype(_INT64)  # what is too large becomes negative
         if not (array.flags.aligned and places.flags.aligned):
@@ -360,7 +361,7 @@ def of_losses(
         summary = empty(parts)
         launch((array, *placeholders, summary))
         pick((array, *placeholders, summary, places))
-        return finish(summary[:slices], places)
+        return finish(summary[:slices], given)
 
     return known_for(way, sum(plan.cost for plan in plans))
 

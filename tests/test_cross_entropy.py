@@ -335,6 +335,19 @@ def test_recorded_calls(reduction: str, monkeypatch: pytest.MonkeyPatch) -> None
     forget()
 
 
+@pytest.mark.parametrize(
+    ("ignored", "wrong"), [(-100, 2**64 - 100), (-1, 2**64 - 1), (-(2**63), 2**63)]
+)
+def test_classes_that_are_no_int64_are_not_those_that_are_ignored(ignored: int, wrong: int) -> None:
+    x, y = logits((4, 10), np.float32), np.array([1, 2, 3, 4], np.uint64)
+    for _ in range(3):
+        cross_entropy(x, y, reduction="none", ignore_index=ignored)
+    y[3] = wrong
+    for _ in range(2):
+        with pytest.raises(ValueError, match=f"target has the class {wrong}"):
+            cross_entropy(x, y, reduction="none", ignore_index=ignored)
+
+
 def test_a_sum_of_few_is_exact() -> None:
     for count in (2, 8, 9, 64):
         x, y = logits((count, 5), np.float64, 20.0), np.arange(count) % 5

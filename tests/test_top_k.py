@@ -123,6 +123,33 @@ def test_the_bits_of_softmax_where_results_are_subnormal() -> None:
             assert_of_softmax(x, 400, 1)
 
 
+@pytest.mark.parametrize("kind", ["?", "i4", "i8", "u8", "f2", "f4", "f8", ">f8", "g"])
+@pytest.mark.parametrize("target", [None, "f2", "f4", "f8", BFLOAT16])
+def test_the_bits_of_softmax_of_what_is_cast(kind: str, target: Any) -> None:
+    """Also where temperatures have float32 computed as float64."""
+    each = np.array([[1e30], [0.5], [2.0], [1.0]])
+    for length in (1, 3, 100, 5000):
+        x = logits((4, length), np.float64, 5.0)
+        if kind in {"i8", "u8"}:
+            x = np.random.default_rng(length).integers(0, 2**62, x.shape)
+        for temperature in (
+            1.0,
+            0.5,
+            1e30,
+            1e-30,
+            1e-300,
+            INF,
+            each,
+            np.where(each > 9, INF, each),
+        ):
+            given = x.astype(kind)
+            got, places = top_k(given, min(length, 3), 1, target, temperature=temperature)
+            shares = softmax(given, 1, target, temperature=temperature)
+            wanted = np.take_along_axis(shares, places, axis=1)
+            assert got.dtype == wanted.dtype
+            assert np.array_equal(got, wanted, equal_nan=True), (length, temperature)
+
+
 def test_recorded_calls(monkeypatch: pytest.MonkeyPatch) -> None:
     record_at_once(monkeypatch)
     forget()
@@ -137,6 +164,15 @@ def test_recorded_calls(monkeypatch: pytest.MonkeyPatch) -> None:
                 assert np.array_equal(got, np.take_along_axis(softmax(x, dim), order, axis=dim))
     assert recorded() == 9 + 3  # of top_k, and of softmax
     forget()
+
+
+def test_longdouble_and_complex_slices_that_softmax_makes_nan() -> None:
+    for x in (np.array([1, NAN, 3], np.longdouble), np.array([NAN, 1, INF], np.float16)):
+        got, places = top_k(x, 2, 0)
+        assert np.isnan(got).all()
+        assert places.tolist() == [0, 1]
+    _, places = top_k(np.array([1, 2, 3], np.longdouble), 2, 0, temperature=INF)
+    assert places.tolist() == [0, 1]
 
 
 @pytest.mark.parametrize("value", [NAN, INF])

@@ -164,8 +164,9 @@ def _batches(operation: Operation, bare: bool, writes: bool) -> Any:
         # What stands for slices that a batch has not.
         clear(tops, MOST_SLICES)
         clear(settled, MOST_SLICES)
-        clear(degrees, MOST_SLICES)
         clear(states, PARTS * MOST_SLICES)
+        for i in range(MOST_SLICES):
+            degrees[i] = 1.0
         x_stands = is_plain(bases[SOURCE], dims, options, SOURCE)
         g_stands = is_plain(bases[SECOND], dims, options, SECOND)
         group, step = vector(like), vector_count(like)
