@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 _ONE = 1.0
 _IGNORED = -100
-# What ways of calls are kept by; calls by one object can be recorded (`_recall`).
 _MADE_ARRAYS = int, list
+# What ways of calls are kept by; calls by one object can be recorded (`_recall`).
 _NAMES = {each: (each, _IGNORED) for each in ("mean", "sum", "none")}
 
 

@@ -76,6 +76,14 @@ def fetch_part(
 
 
 @formula
+def fetch_left(address: Value, index: Any, like: Value, left: Value | None) -> Value:
+    """`fetch` of the elements that are left, 0 for others; of all if that is None."""
+    if left is None:
+        return fetch(address, index, like)
+    return fetch_part(address, index, like, None, left, 0.0)
+
+
+@formula
 def put(address: Value, index: Any, value: Value) -> None:
     """Write numbers from element `index` on."""
     store(address, index, _stored(address, value))
@@ -85,6 +93,15 @@ def put(address: Value, index: Any, value: Value) -> None:
 def put_part(address: Value, index: Any, value: Value, first: Any, last: Any) -> None:
     """`put` of the elements `first` to `last` - 1 only."""
     store_part(address, index, _stored(address, value), first, last)
+
+
+@formula
+def put_left(address: Value, index: Any, value: Value, left: Value | None) -> None:
+    """`put` of the elements that are left; of all if that is None."""
+    if left is None:
+        put(address, index, value)
+    else:
+        put_part(address, index, value, None, left)
 
 
 @formula

@@ -10,13 +10,7 @@ from typing import Any
 
 from fastsoftmax._cpu import FIRST_LEVEL_BYTES
 from fastsoftmax._jit import device
-from fastsoftmax.kernels.elements import (
-    fetch,
-    fetch_part,
-    put,
-    put_part,
-    put_past_caches,
-)
+from fastsoftmax.kernels.elements import fetch_left, put_left, put_past_caches
 from fastsoftmax.kernels.groups import SOON_LINES, ask_for, ask_soon, ask_to_write, raise_at
 from fastsoftmax.kernels.memory import (
     LINE_BYTES,
@@ -74,7 +68,7 @@ def _exchange(
     inputs, out, out_ahead = ends
     in_tile, in_out, *in_inputs = places
     uppers, lowers, tops = memory
-    group = strip_like(others[0])
+    group, remaining = strip_like(others[0]), None if last is None else last - i
     if leaving != NOTHING:
         left = [load_like(others[n], in_tile + i, group) for n in range(operation.inputs)]
         coefficients = load_like(uppers, i, group), load_like(lowers, i, group)
@@ -83,16 +77,10 @@ def _exchange(
             put_past_caches(out, in_out + i, found)
         else:
             ask_to_write(out_ahead, in_out + i, group)
-            if last is None:
-                put(out, in_out + i, found)
-            else:
-                put_part(out, in_out + i, found, None, last - i)
+            put_left(out, in_out + i, found, remaining)
     for number in range(operation.inputs):
         (x, ahead), index = inputs[number], in_inputs[number] + i
-        if last is None:
-            elements = fetch(x, index, group)
-        else:
-            elements = fetch_part(x, index, group, None, last - i, 0.0)
+        elements = fetch_left(x, index, group, remaining)
         ask_soon(ahead, index, group)
         store(others[number], in_tile + i, elements)
         if operation.has_frame and number == 0:

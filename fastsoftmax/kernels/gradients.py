@@ -14,7 +14,7 @@ from typing import Any
 from fastsoftmax._jit import device
 from fastsoftmax.kernels import exponential
 from fastsoftmax.kernels.along import result_anew
-from fastsoftmax.kernels.elements import computed_like, fetch, fetch_part, put, put_part
+from fastsoftmax.kernels.elements import computed_like, fetch_left, put_left
 from fastsoftmax.kernels.groups import ask_soon, ask_to_write, raise_at
 from fastsoftmax.kernels.memory import (
     advance,
@@ -78,12 +78,8 @@ def _add_strip(
     """
     x, g, x_ahead, g_ahead = rows
     sums, tops = memory
-    group = strip_like(tops)
-    if last is None:
-        elements, others = fetch(x, i, group), fetch(g, i, group)
-    else:
-        elements = fetch_part(x, i, group, None, last - i, 0.0)
-        others = fetch_part(g, i, group, None, last - i, 0.0)
+    group, left = strip_like(tops), None if last is None else last - i
+    elements, others = (fetch_left(each, i, group, left) for each in (x, g))
     ask_soon(x_ahead, i, group)
     ask_soon(g_ahead, i, group)
     found = kept(sums, lane, begin(operation, group))
@@ -167,22 +163,15 @@ def _write_strip(
 ) -> None:
     """Write the results of a strip in a row; `rows` are inputs, results and what is asked for."""
     x, g, out, out_ahead = rows
-    group = strip_like(memory)
-    if last is None:
-        elements, others = fetch(x, i, group), fetch(g, i, group)
-    else:
-        elements = fetch_part(x, i, group, None, last - i, 0.0)
-        others = fetch_part(g, i, group, None, last - i, 0.0)
+    group, left = strip_like(memory), None if last is None else last - i
+    elements, others = (fetch_left(each, i, group, left) for each in (x, g))
     upper, lower, by, origin, floor, back = _noted(memory, i)
     if operation.has_frame:
         elements = shifted(operation, elements, by)
     share, scope = (back, upper, lower), (numbers, None, None)
     found = result_anew(operation, elements, others, (origin, floor), share, scope)
     ask_to_write(out_ahead, i, group)
-    if last is None:
-        put(out, i, found)
-    else:
-        put_part(out, i, found, None, last - i)
+    put_left(out, i, found, left)
 
 
 @formula
