@@ -14,6 +14,7 @@ from fastsoftmax._arguments import MISSING
 from fastsoftmax._dtypes import FLOAT64, kernel_dtype
 from fastsoftmax._quiet import quiet
 from fastsoftmax._shortcuts import remember
+from fastsoftmax._ways import FEW
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,8 +25,6 @@ Array = np.ndarray[Any, Any]
 
 # Elements that are taken to float64 at once where every class counts.
 _CHUNK = 1 << 17
-_FEW = 64
-"""Losses that Python adds up."""
 _SURELY_FINITE = 60_000.0
 """What no dtype has to round to infinity."""
 
@@ -136,7 +135,7 @@ def _mean(losses: Array, count: float, dtype: np.dtype[Any]) -> Any:
 
 def _total(losses: Array) -> Any:
     """The sum of losses.  Python is faster with a few than NumPy is with any, and exact."""
-    if losses.size > _FEW or losses.dtype != FLOAT64:
+    if losses.size > FEW or losses.dtype != FLOAT64:
         return quiet(np.add.reduce, losses, None)
     try:
         return math.fsum(losses.ravel().tolist())

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, Any]
 
 _INT64 = np.dtype(np.int64)
-_FEW = 64
-"""Numbers that Python looks through."""
+FEW = 64
+"""Numbers that Python looks through, or adds up."""
 _LEAST_ROUNDED = 2.0**53
 """The least integer as float64 that larger ones may have become."""
 
@@ -206,7 +206,7 @@ def _extremes(numbers: Array) -> tuple[float, float]:
 
     Python is faster with a few than NumPy is with any.
     """
-    if numbers.size > _FEW:
+    if numbers.size > FEW:
         return np.minimum.reduce(numbers, None), np.maximum.reduce(numbers, None)
     values = numbers.ravel().tolist()
     nothing = sum(values) * 0.0  # unless there is a NaN or an infinite number

@@ -28,8 +28,9 @@ from fastsoftmax.kernels.groups import ROW_BYTES
 from fastsoftmax.kernels.memory import (
     advance,
     clear,
+    load_kinds,
     load_like,
-    store,
+    store_kinds,
     stream_fence,
     workspace,
     workspace_double,
@@ -96,19 +97,6 @@ def _degrees_at(operation: Operation, memory: Value, i: Any, like: Value) -> Val
 
 
 @formula
-def _note(memory: Value, i: Any, values: Any) -> None:
-    """Write numbers of the slices from number `i` on, kind by kind."""
-    for number, value in enumerate(values):
-        store(memory, i + number * MOST_SLICES, value)
-
-
-@formula
-def _noted(memory: Value, i: Any, count: int, like: Value) -> tuple[Value, ...]:
-    """So many kinds of numbers of the slices from number `i` on."""
-    return tuple(load_like(memory, i + number * MOST_SLICES, like) for number in range(count))
-
-
-@formula
 def _framing(operation: Operation, top: Value, scope: Any) -> tuple[Value, ...]:
     """What the elements of slices with these maxima are reduced with."""
     top, k, window, back = framed(operation, top, scope)
@@ -120,7 +108,7 @@ def _coefficients(
     operation: Operation, states: Value, i: Any, top: Value, scope: Any
 ) -> tuple[Any, tuple[Value, Value]]:
     """``(states, coefficients)`` of the slices from number `i` on; `top` before any shift."""
-    found = _noted(states, i, PARTS, double(top))
+    found = load_kinds(states, i, MOST_SLICES, PARTS, double(top))
     return found, coefficients(operation, found, double(top), top, *scope, False)
 
 
@@ -130,12 +118,14 @@ def _note_summaries(
 ) -> None:
     """Write the summaries of the slices from number `i` on."""
     numbers, heat = scope
-    _note(memory, i, summary(operation, *known, like, numbers, heat, degree))
+    found = summary(operation, *known, like, numbers, heat, degree)
+    store_kinds(memory, i, MOST_SLICES, found)
 
 
 @device
-def _describe(place: Any, plane: Any, memory: Any, i: Any) -> None:
-    """Write that of slice `i` to where it belongs."""
+def _describe(bases: Any, slice_: Any, batch: Any, plane: Any, memory: Any, i: Any) -> None:
+    """Write the summary with number `i` to where that of the slice belongs."""
+    place = slice_at(bases[SUMMARY], slice_, batch, SUMMARY)
     for part in range(SUMMARY_PARTS):
         place[part * plane] = memory[part * MOST_SLICES + i]
 
@@ -195,12 +185,13 @@ def _batches(operation: Operation, bare: bool, writes: bool) -> Any:
                             x = stage(operation, bases, begin + j, 0, length, by, call, row)
                             settled[j], shifts[j] = top_of(operation, x, length), by
                 scope = numbers, heat
-                _note(frames, i, _framing(operation, load_like(settled, i, group), scope))
+                framing = _framing(operation, load_like(settled, i, group), scope)
+                store_kinds(frames, i, MOST_SLICES, framing)
             for i in range(count):
                 place, x_here = i * apart, x_stands and shifts[i] == 0.0
                 x = _row_at(bases, begin + i, batch, SOURCE, x_here, advance(staged, place))
                 g = _row_at(bases, begin + i, batch, SECOND, g_stands, advance(other, place))
-                frame = _noted(frames, i, 5, zero(like))
+                frame = load_kinds(frames, i, MOST_SLICES, 5, zero(like))
                 scope = numbers, heat_for(operation, degrees[i], like)
                 row = advance(kept, place)
                 found = reduce_framed(operation, x, g, row, length, frame, scope)
@@ -212,12 +203,11 @@ def _batches(operation: Operation, bare: bool, writes: bool) -> Any:
                     load_like(tops, i, group),
                 )
                 found, quotient = _coefficients(operation, states, i, top, scope)
-                _note(quotients, i, quotient)
+                store_kinds(quotients, i, MOST_SLICES, quotient)
                 known = found, double(top), quotient
                 note_summaries(operation, summaries, i, known, like, scope, degree)
             for i in range(count):
-                place = slice_at(bases[SUMMARY], begin + i, batch, SUMMARY)
-                describe(place, plane, summaries, i)
+                describe(bases, begin + i, batch, plane, summaries, i)
             for i in range(count):
                 slice_, place, x_here = begin + i, i * apart, x_stands and shifts[i] == 0.0
                 x = _row_at(bases, slice_, batch, SOURCE, x_here, advance(staged, place))

@@ -29,9 +29,9 @@ from fastsoftmax.kernels.memory import (
     advance,
     elements_before_line,
     line_count,
-    load_like,
+    load_kinds,
     pointer,
-    store,
+    store_kinds,
     stream_fence,
     workspace,
 )
@@ -95,11 +95,9 @@ def _known(operation: Operation, by: Value, k: Any, found: Any, scope: Any, cool
 
 
 @formula
-def _note(memory: Value, i: Any, known: Any) -> None:
-    """Write numbers of the columns from `i` on, the rows of `memory` one number each."""
-    apart = _COLUMNS_BYTES * 8 // memory.dtype.bitwidth
-    for number, value in enumerate(known):
-        store(memory, i + number * apart, value)
+def _apart(memory: Value) -> int:
+    """From one kind of numbers of all columns to the next."""
+    return int(_COLUMNS_BYTES * 8 // memory.dtype.bitwidth)
 
 
 @formula
@@ -107,12 +105,11 @@ def _results(
     operation: Operation, memory: Value, i: Any, x: Value, g: Any, sign: Value, numbers: Any
 ) -> Value:
     """The results of the elements `x` and `g` in the columns from `i` on."""
-    apart = _COLUMNS_BYTES * 8 // memory.dtype.bitwidth
+    apart = _apart(memory)
     sizes = 1, *((2, 3) if operation.keeps else (0, 2)), 5 * operation.tempered
     parts, first = [], 0
     for size in (*sizes, 2 * operation.cooled):
-        places = range(first, first + size)
-        parts.append(tuple(load_like(memory, i + number * apart, x) for number in places))
+        parts.append(load_kinds(memory, i + first * apart, apart, size, x))
         first += size
     (by,), frame, share, heat, cool = parts
     x = shifted(operation, x * sign, by)  # less 0 where there is no shift
@@ -207,7 +204,8 @@ def _write_columns(operation: Operation) -> Any:
                 k = load_state(here, i, group, 0, left), slice_k
                 found = narrow(upper, like), narrow(lower, like)
                 cool = cool_for(operation, degrees, like)
-                _note(memory, i, _known(operation, narrow(by, like), k, found, scope, cool))
+                numbers_of = _known(operation, narrow(by, like), k, found, scope, cool)
+                store_kinds(memory, i, _apart(memory), numbers_of)
             x = run_at(bases[SOURCE], batch, begin, axes, SOURCE)
             g = run_at(bases[SECOND], batch, begin, axes, SECOND)
             out = run_at(bases[TARGET], batch, begin, axes, TARGET)

@@ -20,8 +20,10 @@ from fastsoftmax.kernels.memory import (
     advance,
     keep,
     kept,
+    load_kinds,
     load_like,
     store,
+    store_kinds,
     workspace,
     workspace_bytes,
 )
@@ -32,11 +34,10 @@ from fastsoftmax.kernels.operations import (
     add_inputs,
     begin,
     parts,
-    shift_of,
     shifted,
     totals,
 )
-from fastsoftmax.kernels.outcomes import coefficients, framed_top, needs_shift
+from fastsoftmax.kernels.outcomes import coefficients
 from fastsoftmax.kernels.packing import ROWS_AHEAD, cell_of, grid_of
 from fastsoftmax.kernels.strides import SECOND, SOURCE, TARGET, described, run_at, strides_of
 from fastsoftmax.kernels.sums import SINGLE, lane_count
@@ -45,11 +46,12 @@ from fastsoftmax.kernels.tiles import (
     TOTALS_BYTES,
     fold_lanes,
     framed,
+    shifts,
     strip_count,
     strip_like,
 )
 from fastsoftmax.kernels.values import Value, formula
-from fastsoftmax.kernels.vectors import choose, double, narrow, splat
+from fastsoftmax.kernels.vectors import choose, double, splat
 
 WIDTH_BYTES = 256
 """The width of a cell: a few cache lines of each row, as ends of rows may be in one line more."""
@@ -121,17 +123,9 @@ def _add_rows(operation: Any, inputs: Any, steps: Any, length: Any, last: Any, m
 
 
 @formula
-def _note(memory: Value, i: Value, known: Any) -> None:
-    """Write what is known of the columns of a strip."""
-    for number, value in enumerate(known):
-        store(memory, i + number * (WIDTH_BYTES * 8 // memory.dtype.bitwidth), value)
-
-
-@formula
-def _noted(memory: Value, i: Any) -> list[Value]:
-    """The same, read."""
-    apart = WIDTH_BYTES * 8 // memory.dtype.bitwidth
-    return [load_like(memory, i + n * apart, strip_like(memory)) for n in range(_KINDS)]
+def _width_of(memory: Value) -> int:
+    """The columns of a cell."""
+    return int(WIDTH_BYTES * 8 // memory.dtype.bitwidth)
 
 
 @device
@@ -149,9 +143,7 @@ def _known(operation: Operation, top: Value, found: Any, numbers: Any) -> Any:
     scope, nothing = (numbers, None), splat(0.0, top)
     if not operation.has_frame:
         top = nothing
-    heeded = framed_top(operation, top)
-    large = needs_shift(operation, heeded, top, numbers, None)
-    by = choose(large, narrow(shift_of(operation, double(heeded), top), top), nothing)
+    large, by = shifts(operation, top, scope)
     top, k, window, back = framed(operation, choose(large, nothing, top), scope)
     state = double(top), double(k), *found
     return *coefficients(operation, state, double(top), top, *scope, False), by, *window, back
@@ -165,7 +157,7 @@ def _write_strip(
     x, g, out, out_ahead = rows
     group, left = strip_like(memory), None if last is None else last - i
     elements, others = (fetch_left(each, i, group, left) for each in (x, g))
-    upper, lower, by, origin, floor, back = _noted(memory, i)
+    upper, lower, by, origin, floor, back = load_kinds(memory, i, _width_of(memory), _KINDS, group)
     if operation.has_frame:
         elements = shifted(operation, elements, by)
     share, scope = (back, upper, lower), (numbers, None, None)
@@ -225,7 +217,7 @@ def _gradients(operation: Operation) -> Any:
                 mine = advance(sums, i // strip_count(like) * TOTALS_BYTES)
                 found = _totals(operation, mine, length, like)
                 top = load_like(tops, i, strip_like(like))
-                _note(known, i, _known(operation, top, found, numbers))
+                store_kinds(known, i, _width_of(known), _known(operation, top, found, numbers))
             _write_rows(operation, (x, g, out), steps, length, count, known, numbers)
 
     return kernel_over(gradients, f"gradients-{operation.name}", bare=False)

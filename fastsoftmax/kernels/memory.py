@@ -345,6 +345,19 @@ def as_bytes(address: Value) -> Value:
     return emit(kind, lambda builder, p: builder.bitcast(p, llvm_type(kind)), address)
 
 
+@formula
+def store_kinds(memory: Value, index: Any, apart: int, values: Any) -> None:
+    """Write vectors of several kinds of numbers, those of one kind `apart` from the next."""
+    for number, value in enumerate(values):
+        store(memory, index + number * apart, value)
+
+
+@formula
+def load_kinds(memory: Value, index: Any, apart: int, count: int, like: Value) -> Any:
+    """So many kinds of numbers, as `store_kinds` wrote them."""
+    return tuple(load_like(memory, index + number * apart, like) for number in range(count))
+
+
 # --- Values that wait in memory -------------------------------------------------------
 
 

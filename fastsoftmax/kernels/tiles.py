@@ -62,20 +62,26 @@ def strip_like(address: Value) -> Value:
     return as_type(0.0, Vec(address.dtype, strip_count(address)), address.builder)
 
 
+@formula
+def shifts(operation: Operation, top: Value, scope: Any) -> tuple[Value, Value]:
+    """Which slices have a maximum that is too large, and what they are shifted by; others by 0."""
+    numbers, heat = scope
+    heeded = framed_top(operation, top)
+    large = needs_shift(operation, heeded, top, numbers, heat)
+    by = narrow(shift_of(operation, double(heeded), top), top)
+    return large, choose(large, by, splat(0.0, top))
+
+
 @device
 def settle(operation: Any, tile: Any, pitch: Any, length: Any, top: Any, scope: Any) -> Any:
     """Shift, in place, the slices whose maximum is too large; returns the maxima then."""
-    numbers, heat = scope
     if has_frame(operation):
-        heeded = framed_top(operation, top)
-        large = needs_shift(operation, heeded, top, numbers, heat)
+        large, by = shifts(operation, top, scope)
         if any_of(large):
-            nothing = splat(0.0, top)
-            by = choose(large, narrow(shift_of(operation, double(heeded), tile), tile), nothing)
             for j in range(length):
                 x = load_like(tile, j * pitch, by)
                 store(tile, j * pitch, choose(large, shifted(operation, x, by), x))
-            return choose(large, nothing, top)
+            return choose(large, splat(0.0, top), top)
     return top
 
 
