@@ -18,6 +18,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import functools
+import itertools
 import multiprocessing
 import os
 import sys
@@ -39,9 +40,10 @@ if TYPE_CHECKING:
 # What starting a parallel kernel costs, in nanoseconds; measured by
 # `python -m benchmarks thresholds`.
 LAUNCH_COST = {"tbb": 6_000, "omp": 8_000, "workqueue": 120_000}
+LEAST_LAUNCH = min(LAUNCH_COST.values())
 # A launch has to be worth this many times its cost.
 WORTH = 4
-_LEAST_COST = WORTH * min(LAUNCH_COST.values())
+_LEAST_COST = WORTH * LEAST_LAUNCH
 # Shares of the work per thread: enough for a thread that is held back to lose its to others.
 SHARES = 4
 
@@ -64,6 +66,7 @@ own = _Scratch()
 # interrupts when a call returns, so that one could fall between a lock's `acquire` and the
 # `try` after it; it doesn't between the removal of a key and the next statement.
 _idle = {"threads": True}
+_launches = itertools.count()
 _serial_only = False
 
 
@@ -71,7 +74,8 @@ class Job:
     """Tasks of a kernel, which cost some `cost` nanoseconds on one thread.
 
     Each thread gets `scratch` bytes of memory of its own, and `least` tasks at a time if there
-    are enough for all threads.
+    are enough for all threads.  If it `turns`, each launch begins where the last one ended, which
+    the caches have still where arrays come again: as input once more, or as what was written.
 
     All that can be found out beforehand is.  A kernel leaves little of Python in the caches, so
     that each step towards the next one takes several times what it takes by itself: 17 of the
@@ -79,7 +83,7 @@ class Job:
     """
 
     __slots__ = (
-        "_cost", "_dtype", "_least", "_most", "_parallel", "_scratch", "_tasks", "kernel"
+        "_cost", "_dtype", "_least", "_most", "_parallel", "_scratch", "_tasks", "_turns", "kernel"
     )  # fmt: skip
 
     def __init__(
@@ -91,8 +95,10 @@ class Job:
         workers: int | None,
         scratch: int = 0,
         least: int = 1,
+        turns: bool = True,
     ) -> None:
         self.kernel = kernel
+        self._turns = 1 if turns else 0
         self._dtype, self._tasks, self._cost = dtype, tasks, cost
         self._scratch, self._least = scratch, least
         self._most = _most_threads(tasks, cost, workers)
@@ -117,8 +123,10 @@ class Job:
                         parallel = self._parallel = ready(self.kernel, self._dtype, True)
                     grain = max(-(-tasks // (count * SHARES)), min(self._least, -(-tasks // count)))
                     counters = np.zeros(count * COUNTER_STEP, np.intp)
+                    turned = next(_launches) & self._turns
                     memory, serial = own.bytes(count * scratch), self.kernel.address(self._dtype)
-                    parallel(count, counters, tasks, grain, memory, scratch, serial, arguments)
+                    given = memory, scratch, serial, arguments
+                    parallel(count, counters, tasks, grain, turned, *given)
                     return
             finally:
                 if mine:

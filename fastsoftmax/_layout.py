@@ -22,11 +22,13 @@ import numpy as np
 
 from fastsoftmax._cpu import CPUS
 from fastsoftmax._geometry import geometry
-from fastsoftmax._plans import Leading, OnePass, Picking, Split
+from fastsoftmax._launch import LEAST_LAUNCH
+from fastsoftmax._places import Leading, Picking
+from fastsoftmax._plans import COST, OnePass, Split
 from fastsoftmax.kernels.classes import LEAST_CLASSES, MOST_CLASSES
 from fastsoftmax.kernels.operations import MASKED, SOFTMAX
 from fastsoftmax.kernels.rows import MOST_BLOCKS
-from fastsoftmax.kernels.strides import SOURCE
+from fastsoftmax.kernels.strides import SOURCE, TARGET
 from fastsoftmax.kernels.sums import SINGLE, block_of, lanes_of
 
 if TYPE_CHECKING:
@@ -65,10 +67,20 @@ def _plan(geometry: Geometry, dtype: np.dtype[Any], task: Task, plane: int) -> P
         return OnePass("classes", geometry, dtype, task, plane)
     if geometry.length <= SINGLE:
         return OnePass("narrow", geometry, dtype, task, plane)
-    if blocks == 1 or (blocks <= MOST_BLOCKS and geometry.slices >= 4 * CPUS):
-        plain = task.is_bare and task.operation is SOFTMAX
-        return OnePass("rows" if plain else "along", geometry, dtype, task, plane)
+    kind = "rows" if task.is_bare and task.operation is SOFTMAX else "along"
+    if blocks == 1 or (blocks <= MOST_BLOCKS and not _is_shared(geometry, item, kind)):
+        return OnePass(kind, geometry, dtype, task, plane)
     return Split(geometry, dtype, task, plane, "along")
+
+
+def _is_shared(geometry: Geometry, item: int, kind: str) -> bool:
+    """Whether threads are done sooner if they share each slice than if they take whole ones.
+
+    Sharing is three launches, and takes exponentials twice.
+    """
+    whole = -(-geometry.slices // CPUS) * COST[kind][item]
+    shared = geometry.slices / CPUS * COST["split"][item]
+    return geometry.length * whole > geometry.length * shared + 3 * LEAST_LAUNCH
 
 
 def is_packed(geometry: Geometry) -> bool:
@@ -116,11 +128,14 @@ def _kept(
     """The plan that is made for such operands, with `count` or the number of slices."""
     source = operands[SOURCE]
     strides = tuple([operand.strides for operand in operands])
-    key = make, source.shape, strides, source.dtype, task, count
+    given, dtype = source.dtype, operands[TARGET].dtype
+    key = make, source.shape, strides, given, dtype, task, count
     plan = _plans.get(key)
     if plan is None:
         found = _geometry_of(operands, task.dims)
-        plan = make(found, source.dtype, task, count or found.slices)
+        plan = make(found, dtype, task, count or found.slices)
+        if given != dtype:
+            plan.read(given)
         if len(_plans) >= _MOST_PLANS:
             _plans.clear()
         _plans[key] = plan

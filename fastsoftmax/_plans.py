@@ -15,7 +15,14 @@ import numpy as np
 from fastsoftmax import _launch
 from fastsoftmax._cpu import LAST_LEVEL_BYTES, SECOND_LEVEL_BYTES
 from fastsoftmax._jit import SCRATCH_UNIT, Kernel
-from fastsoftmax._tiling import batch_rows, is_scattered, pair_width, reads_twice, tile_width
+from fastsoftmax._tiling import (
+    batch_rows,
+    is_scattered,
+    pair_width,
+    reads_twice,
+    shares_sets,
+    tile_width,
+)
 from fastsoftmax.kernels import columns, interleaved, narrow, short, strips, whole
 from fastsoftmax.kernels.batches import batch_slices, batches
 from fastsoftmax.kernels.classes import of_classes
@@ -24,8 +31,6 @@ from fastsoftmax.kernels.column_results import pieces_in, write_columns
 from fastsoftmax.kernels.gradients import WIDTH_BYTES as GRADIENTS_BYTES
 from fastsoftmax.kernels.gradients import gradients
 from fastsoftmax.kernels.interleaved_results import write_interleaved
-from fastsoftmax.kernels.leaders import leaders
-from fastsoftmax.kernels.losses import losses_kernel
 from fastsoftmax.kernels.operations import (
     BACKWARD,
     LOG_BACKWARD,
@@ -64,8 +69,8 @@ COST = {
     "columns": {4: 0.3, 8: 0.6},
     "split": {4: 0.4, 8: 0.9},
 }
-# The same for the loss of a slice, whose element is anywhere in it.
-PICK_COST = 2.0
+# The same for each slice of more than `SINGLE` elements along memory, besides.
+SLICE_COST = 25.0
 
 
 NOTHING = np.zeros(1, np.uint8), np.ones(1, np.float64), np.zeros(1, np.float64)
@@ -134,6 +139,8 @@ class Plan:
         self.corner = geometry.corner
         elements = geometry.length * geometry.slices
         self.cost = elements * COST[kind][self.item]
+        if kind in {"rows", "along"}:
+            self.cost += geometry.slices * SLICE_COST
         self._bytes = elements * dtype.itemsize
         self._in_memory = passes_caches(self._bytes, across=False)
         self.streaming = passes_caches(self._bytes, across)
@@ -155,6 +162,10 @@ class Plan:
         """The state of the code, see `Kernel.state`: the worst of all kernels."""
         order = ("absent", "cached", "compiled")
         return min((kernel.state(self.dtype, parallel) for kernel in self.kernels), key=order.index)
+
+    def read(self, given: np.dtype[Any]) -> None:
+        """Have kernels read inputs of this dtype, not that of results."""
+        raise AssertionError("a plan is a OnePass, a Split or a Placed")
 
     def run(self, operands: tuple[Array, ...], workers: int | None) -> None:
         """Compute."""
@@ -192,6 +203,13 @@ class OneKernel(Plan):
     is_bare = False
     least = 1
     """Tasks that a thread should get at a time."""
+    turns = True
+    """Whether every other launch begins at the end."""
+
+    def read(self, given: np.dtype[Any]) -> None:
+        """See `Plan.read`."""
+        self.kernel = self.kernel.reading(given)
+        self.kernels = (self.kernel,)
 
     def launcher(self, workers: int | None) -> Launcher:
         """See `Plan.launcher`."""
@@ -210,7 +228,14 @@ class OneKernel(Plan):
     def job(self, workers: int | None) -> _launch.Job:
         """What there is to do."""
         return _launch.Job(
-            self.kernel, self.dtype, self.tasks, self.cost, workers, self.scratch, self.least
+            self.kernel,
+            self.dtype,
+            self.tasks,
+            self.cost,
+            workers,
+            self.scratch,
+            self.least,
+            self.turns,
         )
 
 
@@ -269,42 +294,8 @@ class OnePass(OneKernel):
             self.kernel = columns.columns(operation, task.is_bare)
             self.width, tiles = tile_width(geometry, self.item, inputs), inputs
         self.scratch = _rounded(tile_bytes(geometry.length, self.width, self.item) * tiles)
+        self.turns = not shares_sets(geometry, dtype.itemsize)
         return tasks_in(run, self.width, dtype.itemsize, streaming)
-
-
-class Placed(OneKernel):
-    """A plan for a kernel that knows of places in each slice, besides the other operands."""
-
-    def __init__(
-        self,
-        kernel: Kernel,
-        geometry: Geometry,
-        dtype: np.dtype[Any],
-        task: Task,
-        plane: int = 0,
-        count: int = 0,
-    ) -> None:
-        super().__init__("along", geometry, dtype, task, plane)
-        self.kernel = kernel
-        self.kernels = (kernel,)
-        self.width = count
-        self.tasks = geometry.slices
-        self.table = self._table(geometry)
-
-
-class Leading(Placed):
-    """A plan for the k largest of each slice, once there are summaries."""
-
-    def __init__(self, geometry: Geometry, dtype: np.dtype[Any], task: Task, count: int) -> None:
-        super().__init__(leaders(task.operation), geometry, dtype, task, count=count)
-
-
-class Picking(Placed):
-    """A plan for the losses at one element of each slice, once there are summaries."""
-
-    def __init__(self, geometry: Geometry, dtype: np.dtype[Any], task: Task, plane: int) -> None:
-        super().__init__(losses_kernel, geometry, dtype, task, plane)
-        self.cost = PICK_COST * self.tasks
 
 
 class Split(Plan):
@@ -342,6 +333,14 @@ class Split(Plan):
         if steps == "across":
             self._pieces = pieces_in(geometry.length, run.size, self.item)
             self._pieces *= math.prod(axis.size for axis in above)
+        self._find_kernels()
+
+    def read(self, given: np.dtype[Any]) -> None:
+        """See `Plan.read`; what joins blocks reads no elements."""
+        self.reduce, self.write = self.reduce.reading(given), self.write.reading(given)
+        self._find_kernels()
+
+    def _find_kernels(self) -> None:
         self.kernels = (self.reduce, self.write) if self.writes else (self.reduce,)
 
     def launcher(self, workers: int | None) -> Launcher:

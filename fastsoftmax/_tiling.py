@@ -54,8 +54,13 @@ def tile_width(geometry: Geometry, item: int, inputs: int) -> int:
 
 def is_scattered(geometry: Geometry, itemsize: int) -> bool:
     """Whether rows of columns are in pages of their own, and not in the same sets of a cache."""
-    apart = abs(geometry.inner[0].strides[SOURCE]) * itemsize
-    return apart > PAGE_BYTES and apart % PAGE_BYTES != 0
+    is_far = abs(geometry.inner[0].strides[SOURCE]) * itemsize > PAGE_BYTES
+    return is_far and not shares_sets(geometry, itemsize)
+
+
+def shares_sets(geometry: Geometry, itemsize: int) -> bool:
+    """Whether rows of columns are in the same sets of a cache, and drive one another out of it."""
+    return geometry.inner[0].strides[SOURCE] * itemsize % PAGE_BYTES == 0
 
 
 def pair_width(geometry: Geometry, item: int, inputs: int) -> int:

@@ -31,9 +31,14 @@ FLOORS = [
         "_calling",
     ],  # the public names
     ["_calls", "_entropy", "_leaders", "_explain", "_warmup"],  # arguments in, results out
-    ["_summaries", "_compute", "_plain", "_temperature"],  # casts, memory, one route or another
+    [
+        "_summaries",
+        "_compute",
+        "_plain",
+        "_temperature",
+    ],  # casts, memory, one route or another
     ["_layout", "_ways"],  # which kernel, and what is kept of that
-    ["_plans", "_tiling", "_geometry", "_recall"],  # with which arguments
+    ["_places", "_plans", "_tiling", "_geometry", "_recall"],  # with which arguments
     ["_launch"],  # how many threads
     ["kernels"],  # arithmetic
     ["_jit", "_device", "_cache", "_cpu", "_objects"],  # how kernels become machine code
