@@ -36,7 +36,9 @@ STATEMENTS = {
     "softmax(rows, 1)": "T.softmax(rows, 1)",
     "softmax(x, 1, float64)": "T.softmax(x, 1, float64)",
     "softmax(halves, 1)": "T.softmax(halves, 1)",
-    "softmax(integers, 1)": "",
+    "softmax(halves, 1, float32)": "T.softmax(halves, 1, float32)",
+    "softmax(integers, 1)": "T.softmax(integers, 1, float64)",
+    "softmax(counts, 1)": "T.softmax(counts, 1, float32)",
     "softmax(numbers, 0)": "T.softmax(T.tensor(numbers), 0)",
     "softmax(x, 1, where=mask)": "T.softmax(T.where(mask, x, lowest), 1)",
     "softmax(x, 1, temperature=2.0)": "T.softmax(x / 2.0, 1)",
@@ -125,6 +127,7 @@ def _names(contender: str, rows: int, columns: int) -> dict[str, Any]:
         "rows": np.broadcast_to(x[0], x.shape),
         "halves": x.astype(np.float16),
         "integers": (3 * x).astype(np.int64),
+        "counts": np.abs(3 * x).astype(np.uint8),
         "mask": x < 1,
         "degrees": np.linspace(0.5, 2, len(x), dtype=np.float32)[:, None],
         "classes": np.arange(rows) % columns,
@@ -134,7 +137,7 @@ def _names(contender: str, rows: int, columns: int) -> dict[str, Any]:
         import fastsoftmax
 
         public = {name: getattr(fastsoftmax, name) for name in fastsoftmax.__all__}
-        return {**public, **arrays, **numbers, "float64": np.float64}
+        return {**public, **arrays, **numbers, "float32": np.float32, "float64": np.float64}
     import torch
 
     tensors = {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}

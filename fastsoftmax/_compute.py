@@ -10,8 +10,15 @@ import numpy as np
 
 from fastsoftmax import _plain, _temperature, _ways
 from fastsoftmax._arguments import same_memory
-from fastsoftmax._cpu import HAS_HALF
-from fastsoftmax._dtypes import FLOAT32, FLOAT64, is_wide, kernel_dtype
+from fastsoftmax._casts import (
+    cast,
+    converts,
+    is_ready,
+    stands_as_computed,
+    stored_as,
+    whole_elements,
+)
+from fastsoftmax._dtypes import FLOAT64, is_wide, kernel_dtype
 from fastsoftmax._layout import plan_for
 from fastsoftmax._memory import empty_like
 from fastsoftmax._plans import NOTHING, Plan, Task, passes_caches
@@ -24,9 +31,6 @@ if TYPE_CHECKING:
 
 Array = np.ndarray[Any, Any]
 
-_VIEWS = {"float16": np.dtype(np.uint16), "bfloat16": np.dtype(np.int16)}
-"""How kernels see the halves, where the processor converts them."""
-_COMPUTED = {FLOAT32, FLOAT64}
 _TEMPERED = {
     ops.SOFTMAX: ops.TEMPERED_SOFTMAX,
     ops.LOGS: ops.TEMPERED_LOGS,
@@ -110,13 +114,13 @@ def outline(call: Call, *, writes: bool) -> tuple[Plan, tuple[str, ...]]:
     stored = stored_of(call, work)
     copies = []
     array, target = call.inputs[0], call.out
-    if not (array.dtype == call.dtype == stored and whole_elements(array)):
+    if not is_ready(call, array, stored):
         copies.append(f"input as {stored}")
         array = np.empty_like(array, stored, subok=False)
     if target is None or _needs_temporary(call, target, stored):
         if target is not None or (writes and stored != call.dtype):
             copies.append("result")
-        target = np.empty_like(array)
+        target = np.empty_like(array, stored)
     elif not writes:
         target = np.empty(1, stored)
     call = call._replace(inputs=(array,), dtype=stored)
@@ -131,7 +135,7 @@ def storage(dtype: np.dtype[Any]) -> np.dtype[Any]:
     work = kernel_dtype(dtype)
     if work is None:
         raise ValueError(f"dtype {dtype} is not computed by kernels")
-    return stored_as(dtype) if _converts(dtype) else work
+    return stored_as(dtype) if converts(dtype) else work
 
 
 def shortcut(call: Call, result: Array) -> Way | None:
@@ -174,12 +178,13 @@ def _shortest(call: Call, result: Array) -> Way | None:
     if call.out is not None and result is not call.out:
         return None
     work = kernel_dtype(call.dtype)
-    if work is None or not _converts(call.dtype) or stored_of(call, work) != call.dtype:
+    if work is None or not converts(call.dtype) or stored_of(call, work) != call.dtype:
         return None
     if call.temperature is not None and not _temperature.is_usual(call.temperature, FLOAT64):
         return None  # its logits are scaled in each call
     if all(stands_as_computed(call, each) for each in call.inputs):
         way = _way_of(call, result)
+        way = way and _ways.if_exact(way, array, call.dtype)
     else:
         way = _after_casts(call, result)
     if way is None or not _has_temperatures(call):
@@ -227,16 +232,11 @@ def _has_temperatures(call: Call) -> bool:
     return call.temperature is not None and call.temperature.size > 1
 
 
-def stands_as_computed(call: Call, array: Array) -> bool:
-    """Whether kernels read an input where it is, without a cast."""
-    return array.dtype == call.dtype and _converts(call.dtype) and whole_elements(array)
-
-
 def stored_of(call: Call, work: np.dtype[Any]) -> np.dtype[Any]:
     """The dtype in which kernels read and write the elements of a call."""
     if call.temperature is not None and not _temperature.is_usual(call.temperature, work):
         return FLOAT64
-    return call.dtype if call.dtype == work or _converts(call.dtype) else work
+    return call.dtype if call.dtype == work or converts(call.dtype) else work
 
 
 def operation_of(call: Call) -> ops.Operation:
@@ -248,12 +248,6 @@ def operation_of(call: Call) -> ops.Operation:
 def options_of(call: Call) -> int:
     masked = ops.MASKED if call.where is not None else 0
     return masked | (ops.NEGATED if call.negated else 0)
-
-
-@functools.cache
-def _converts(dtype: np.dtype[Any]) -> bool:
-    """Whether kernels load and store elements of this dtype."""
-    return dtype in _COMPUTED or (dtype.name in _VIEWS and HAS_HALF)
 
 
 def operands_of(
@@ -274,15 +268,12 @@ def operands_of(
     view = stored_as(stored)
     second = arrays[1] if len(arrays) > 1 else _placeholder(view)
     first = arrays[0]
+    given = stored_as(first.dtype)
+    if given is not first.dtype:
+        first = first.view(given)
     if view is not stored:
-        first, target, second = (each.view(view) for each in (first, target, second))
+        target, second = target.view(view), second.view(view)
     return first, target, second, mask, temperature, summary
-
-
-@functools.cache
-def stored_as(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """How kernels see elements of a dtype that they load and store."""
-    return _VIEWS.get(dtype.name, dtype)
 
 
 @functools.cache
@@ -293,12 +284,12 @@ def _placeholder(dtype: np.dtype[Any]) -> Array:
 
 def _ready(call: Call, array: Array, stored: np.dtype[Any], target: Array) -> Array:
     """An input as kernels can read it: as it stands, or cast, into the target if it is free."""
-    if array.dtype == call.dtype == stored and whole_elements(array):
+    if is_ready(call, array, stored):
         return array
     # `out` is free, too: had the input a part in it, there would be a temporary instead.
     free = len(call.inputs) == 1 and target.size == array.size
     copy = target if free else np.empty_like(array, stored, subok=False)
-    _cast(call, array, copy)
+    cast(call, array, copy)
     return copy
 
 
@@ -318,61 +309,3 @@ def _deliver(result: Array, out: Array | None) -> Array:
         return result
     quiet(np.copyto, out, result, casting="same_kind")
     return out
-
-
-def whole_elements(array: Array) -> bool:
-    """Whether the array is native, aligned and its strides are whole elements.
-
-    As kernels want it: stores past the caches are of aligned lines, which hold whole elements.
-    """
-    aligned = array.flags.aligned and array.dtype.isnative
-    return aligned and not any(stride % array.itemsize for stride in array.strides)
-
-
-# --- Casts ----------------------------------------------------------------------------
-
-
-def _cast(call: Call, array: Array, target: Array) -> None:
-    """Write `array`, cast to the dtype of the call first, to `target`."""
-    with np.errstate(all="ignore"):
-        if is_wide(array.dtype) and target.dtype == FLOAT64 and call.operation is not ops.BACKWARD:
-            _cast_wide_integers(call, array, target)
-        elif call.dtype not in {target.dtype, array.dtype}:
-            np.copyto(target, array.astype(call.dtype), casting="unsafe")
-        else:
-            np.copyto(target, array, casting="unsafe")
-
-
-def with_exact_differences(call: Call) -> Call:
-    """The same call with 64-bit integers as `_cast_wide_integers` has them."""
-    array = call.inputs[0]
-    if not is_wide(array.dtype) or array.size == 0:
-        return call
-    target = np.empty_like(array, FLOAT64, subok=False)
-    _cast_wide_integers(call, array, target)
-    return call._replace(inputs=(target,))
-
-
-def _cast_wide_integers(call: Call, array: Array, target: Array) -> None:
-    """64-bit integers as float64; slices where that would round, as differences from the max.
-
-    Softmax is the same either way, and the differences are exact wherever it is not 0.
-    """
-    np.copyto(target, array, casting="unsafe")
-    exact = 1 << 53
-    if -exact <= int(array.min()) and int(array.max()) <= exact:
-        return
-    info, shown = np.iinfo(array.dtype), _shown(call.where)
-    low = array.min(axis=call.dims, keepdims=True, initial=info.max, where=shown)
-    top = array.max(axis=call.dims, keepdims=True, initial=info.min, where=shown)
-    rounds = (low < -exact) | (top > exact)  # by slice: none makes a difference to another
-    # Differences of unsigned integers wrap round to what is right.
-    if call.negated:
-        np.copyto(target, array.astype(np.uint64) - low.astype(np.uint64), "unsafe", rounds)
-        return
-    below = (top.astype(np.uint64) - array.astype(np.uint64)).astype(np.float64)
-    np.copyto(target, -below, where=rounds)
-
-
-def _shown(where: Array | None) -> Array | bool:
-    return True if where is None else where

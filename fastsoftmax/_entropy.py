@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy import ma
 
-from fastsoftmax import _arguments, _calls, _compute, _plain, _summaries
+from fastsoftmax import _arguments, _calls, _casts, _compute, _plain, _summaries
 from fastsoftmax._arguments import MISSING
 from fastsoftmax._dtypes import FLOAT64, kernel_dtype
+from fastsoftmax._extremes import FEW
 from fastsoftmax._quiet import quiet
 from fastsoftmax._shortcuts import remember
-from fastsoftmax._ways import FEW
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,7 +51,7 @@ def cross_entropy(
         raise ValueError(f"reduction={reduction!r}; it must be 'mean', 'sum' or 'none'")
     smoothing = _smoothing_of(label_smoothing)
     ignored = _ignored_of(ignore_index)
-    exact = _compute.with_exact_differences(call)
+    exact = _casts.with_exact_differences(call)
     if exact is not call:  # other calls have other differences
         call, key = exact, None
     if call.where is not None:  # of a masked array: such classes have no probability

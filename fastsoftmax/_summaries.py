@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from fastsoftmax import _temperature, _ways
+from fastsoftmax._casts import is_ready, stands_as_computed
 from fastsoftmax._compute import (
     operands_of,
     operation_of,
     options_of,
-    stands_as_computed,
     stored_of,
-    whole_elements,
 )
 from fastsoftmax._dtypes import FLOAT32, kernel_dtype
 from fastsoftmax._layout import leading_plan, picking_plan, plan_for
@@ -46,7 +45,8 @@ def summary(call: Call) -> Array:
 def summary_shortcut(call: Call, shape: tuple[int, ...]) -> Way | None:
     """The way of calls like this one to their log-sum-exp, of this shape; see `shortcut`."""
     array = call.inputs[0]
-    cast = array if array.dtype == call.dtype else empty_like(array, call.dtype)
+    stands = array.dtype == call.dtype or stands_as_computed(call, array)
+    cast = array if stands else empty_like(array, call.dtype)
     if array.size == 0 or not stands_as_computed(call, cast):
         return None
     call = call._replace(inputs=(cast,))
@@ -126,9 +126,10 @@ def leaders_shortcut(call: Call, count: int, finish: Callable[[Array, Array], An
     found = _leading(call, count)
     if found.plans[0].corner is not None:
         return None
-    return _ways.of_leaders(
+    way = _ways.of_leaders(
         found.plans, found.summing, found.results, found.memory.size, finish, call.workers
     )
+    return _ways.if_exact(way, call.inputs[0], call.dtype)
 
 
 class _Leading(NamedTuple):
@@ -171,7 +172,7 @@ def _reading(call: Call, summary: Array) -> tuple[Call, tuple[Array, ...]]:
     call = _temperature.with_usual(call)
     stored = stored_of(call, work)
     array = call.inputs[0]
-    if array.dtype != stored or not whole_elements(array):
+    if not is_ready(call, array, stored):
         target = empty_like(array, stored)
         with np.errstate(all="ignore"):
             np.copyto(target, array.astype(call.dtype, copy=False), casting="unsafe")

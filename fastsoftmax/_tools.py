@@ -76,6 +76,7 @@ def warmup(
     dtypes: Sequence[DTypeLike] = ("float32", "float64"),
     layouts: Sequence[str] = ("rows", "narrow", "columns", "split"),
     classes: Sequence[int] = (2, 3, 10),
+    casts: Sequence[DTypeLike] = (),
     parallel: bool = True,
     progress: Callable[[int, int, str], object] | None = None,
 ) -> int:
@@ -94,6 +95,9 @@ def warmup(
         Lengths, from 2 to 64, of short slices one after the other in memory, as classifiers'
         scores are: `softmax` and `log_softmax` have a kernel for each, which belongs to the
         layout "narrow".
+    casts : sequence of dtype_like, optional
+        Other dtypes of large inputs that calls cast to each of `dtypes`: "float16" for
+        ``softmax(x, dim, dtype="float32")``.
     parallel : bool, optional
         Compile the builds for several threads, too.
     progress : callable, optional
@@ -107,7 +111,8 @@ def warmup(
     Raises
     ------
     ValueError
-        A function, dtype, layout or number of classes that there is not.
+        A function, dtype, layout or number of classes that there is not, or a dtype that is not
+        cast as it is read.
 
     See Also
     --------
@@ -129,4 +134,4 @@ def warmup(
     with compiling():
         from fastsoftmax import _warmup
 
-    return _warmup.warmup(functions, dtypes, layouts, classes, parallel, progress)
+    return _warmup.warmup(functions, dtypes, layouts, classes, casts, parallel, progress)

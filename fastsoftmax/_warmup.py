@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastsoftmax import _launch, _recall
+from fastsoftmax._casts import COMPUTED, reads, stored_as
 from fastsoftmax._compute import storage
 from fastsoftmax._plans import STEPS
 from fastsoftmax.kernels import columns, narrow, whole
@@ -50,23 +51,26 @@ def warmup(
     dtypes: Sequence[Any],
     layouts: Sequence[str],
     classes: Sequence[int],
+    casts: Sequence[Any],
     parallel: bool,
     progress: Any,
 ) -> int:
     """See `fastsoftmax.warmup`."""
-    functions, layouts, dtypes = _several(functions), _several(layouts), _several(dtypes)
+    functions, layouts = _several(functions), _several(layouts)
     _check("functions", functions, tuple(OPERATIONS))
     _check("layouts", layouts, LAYOUTS)
     classes = [_number_of_classes(each) for each in _several(classes)]
-    stored = {storage(_dtype_of(each)) for each in dtypes}
+    stored = {storage(_dtype_of("dtypes", each)) for each in _several(dtypes)}
+    given = {_cast_from(_dtype_of("casts", each)) for each in _several(casts)}
     # To compile a parallel build loads the threading layer, which is to be the one of calls.
     builds = (False, True) if parallel and _launch.has_layer() else (False,)
     wanted = {
-        (kernel, dtype, build)
+        (reader, dtype, build)
         for function in functions
         for layout in layouts
         for dtype in stored
         for kernel in kernels_for(function, layout, classes)
+        for reader in (kernel, *_readers(kernel, function, dtype, given))
         for build in builds
     }
     ordered = sorted(wanted, key=lambda each: (each[0].name, each[1].str, each[2]))
@@ -94,12 +98,29 @@ def _several(given: Any) -> list[Any]:
     return [given] if is_one else list(given)
 
 
-def _dtype_of(given: Any) -> np.dtype[Any]:
+def _dtype_of(name: str, given: Any) -> np.dtype[Any]:
     try:
         dtype: np.dtype[Any] = np.dtype(given)
     except TypeError:
-        raise ValueError(f"dtypes has {given!r}, which is no dtype of NumPy") from None
+        raise ValueError(f"{name} has {given!r}, which is no dtype of NumPy") from None
     return dtype
+
+
+def _cast_from(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """How kernels see inputs of a dtype that they cast."""
+    if not reads(dtype):
+        raise ValueError(f"casts has {dtype}; inputs of it are cast before kernels read them")
+    return stored_as(dtype)
+
+
+def _readers(
+    kernel: Kernel, function: str, dtype: np.dtype[Any], given: set[np.dtype[Any]]
+) -> list[Kernel]:
+    """The builds of a kernel that cast inputs of the dtypes `given` to `dtype`."""
+    operation = OPERATIONS[function]
+    if operation.inputs > 1 or dtype not in COMPUTED or kernel is whole.join(operation):
+        return []
+    return [kernel.reading(each) for each in given if each != dtype]
 
 
 def _number_of_classes(given: Any) -> int:

@@ -19,13 +19,14 @@ def add_words(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
         ("functions", ("softmax",), "names of functions of the package"),
         ("dtypes", ("float32", "float64"), "floating dtypes of their inputs"),
         ("layouts", ("rows", "narrow", "columns", "split"), "of rows, narrow, columns, split"),
+        ("casts", (), "other dtypes of large inputs, which are cast to each of --dtypes"),
     ):
         parser.add_argument(
             f"--{name}",
             type=_words,
             default=default,
             metavar="A,B",
-            help=f"{text} (default: {','.join(default)})",
+            help=f"{text} (default: {','.join(default) or 'none'})",
         )
     parser.add_argument(
         "--classes",
@@ -52,6 +53,7 @@ def run(parser: argparse.ArgumentParser, words: Sequence[str], say: Callable[[st
         dtypes=arguments.dtypes,
         layouts=arguments.layouts,
         classes=arguments.classes,
+        casts=arguments.casts,
         parallel=not arguments.serial,
         progress=progress,
     )

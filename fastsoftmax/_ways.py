@@ -15,6 +15,7 @@ import numpy as np
 
 from fastsoftmax import _launch
 from fastsoftmax._dtypes import FLOAT64, is_wide
+from fastsoftmax._extremes import extremes, is_exact
 from fastsoftmax._memory import LARGE_BYTES, maker_like, numpy_empty
 from fastsoftmax._plans import OnePass, Plan
 from fastsoftmax._quiet import quiet
@@ -30,10 +31,6 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, Any]
 
 _INT64 = np.dtype(np.int64)
-FEW = 64
-"""Numbers that Python looks through, or adds up."""
-_LEAST_ROUNDED = 2.0**53
-"""The least integer as float64 that larger ones may have become."""
 
 
 def of_results(
@@ -201,16 +198,15 @@ def of_singles(operation: Callable[..., Array], source: Array, dtype: np.dtype[A
     return known_for(way, source.size)
 
 
-def _extremes(numbers: Array) -> tuple[float, float]:
-    """The smallest and the largest of some numbers; NaN if there is a NaN.
+def if_exact(way: Way, array: Array, dtype: np.dtype[Any]) -> Way:
+    """The way of calls whose kernels read inputs like this one, if it `is_exact`."""
+    if not is_wide(array.dtype) or dtype != FLOAT64:
+        return way
 
-    Python is faster with a few than NumPy is with any.
-    """
-    if numbers.size > FEW:
-        return np.minimum.reduce(numbers, None), np.maximum.reduce(numbers, None)
-    values = numbers.ravel().tolist()
-    nothing = sum(values) * 0.0  # unless there is a NaN or an infinite number
-    return min(values) + nothing, max(values) + nothing
+    def checked_first(array: Array, *others: Any) -> Any:
+        return way(array, *others) if is_exact(array, FLOAT64) else None
+
+    return known_for(checked_first, array.size + _cost(way))
 
 
 def with_temperatures(way: Way, least: float, most: float) -> Way:
@@ -225,7 +221,7 @@ def with_temperatures(way: Way, least: float, most: float) -> Way:
     ) -> Any:
         exact = temperature.dtype.kind == "f" and temperature.itemsize <= FLOAT64.itemsize
         degrees = temperature.astype(FLOAT64) if exact else quiet(temperature.astype, FLOAT64)
-        smallest, largest = _extremes(degrees)
+        smallest, largest = extremes(degrees)
         if not (least <= smallest and largest <= most):
             return None
         return way(array, out, where, second, degrees)
@@ -240,11 +236,9 @@ def after_casts(
 
     `in_place`: the one input is cast to where `way` writes its results.
     """
-    first, *others = inputs
-    may_round = in_place and is_wide(first.dtype) and dtype == FLOAT64
+    _, *others = inputs
     makers = [None if each.dtype == dtype else maker_like(each, dtype) for each in inputs]
     make, make_second = makers[0], makers[1] if others else None
-    largest = np.maximum.reduce
 
     def cast_first(
         array: Array,
@@ -254,11 +248,11 @@ def after_casts(
         temperature: Array | None = None,
     ) -> Any:
         if make is not None:
+            if in_place and not is_exact(array, dtype):
+                return None
             cast = out if in_place and out is not None else make(array)
             quiet(np.copyto, cast, array, "unsafe")
             array = cast
-            if may_round and not largest(np.abs(cast), None) < _LEAST_ROUNDED:
-                return None
         if make_second is not None and second is not None:
             cast = make_second(second)
             quiet(np.copyto, cast, second, "unsafe")

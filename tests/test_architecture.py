@@ -34,6 +34,7 @@ FLOORS = [
     [
         "_summaries",
         "_compute",
+        "_casts",
         "_plain",
         "_temperature",
     ],  # casts, memory, one route or another
@@ -47,6 +48,7 @@ FLOORS = [
         "_compiling",
         "_dtypes",
         "_explanation",
+        "_extremes",
         "_memory",
         "_quiet",
         "_shortcuts",

@@ -278,3 +278,25 @@ def test_the_command_has_help(capsys: pytest.CaptureFixture[str]) -> None:
         "--serial",
     ):
         assert word in out
+
+
+# --- Casts ----------------------------------------------------------------------------
+
+
+def test_kernels_that_cast_what_they_read() -> None:
+    rows: Any = {**LEAST, "layouts": ["rows"], "casts": ["float16"]}
+    assert warmup(**rows) == 4 + 1
+    x = np.zeros((200, 100), np.float16)
+    for length in (100, 10_000):
+        large = np.zeros((200, length), np.float16)
+        assert explain(large, 1, "float32", workers=1).code == "compiled"
+    assert explain(x, 1, "float32", workers=1).copies == ()
+    assert warmup(**{**rows, "casts": "float32"}) == 2 + 1
+    assert warmup(["softmax_backward"], **rows) == 2 + 1  # whose inputs are not
+    assert warmup(**{**rows, "layouts": "split", "dtypes": ["float32"], "casts": "bool"}) == 15 + 1
+
+
+@pytest.mark.parametrize("given", ["int16", ">f4", "longdouble", "no dtype"])
+def test_dtypes_that_are_cast_beforehand_are_refused(given: str) -> None:
+    with pytest.raises(ValueError, match="casts has"):
+        warmup(**LEAST, casts=[given])

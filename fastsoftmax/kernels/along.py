@@ -79,9 +79,9 @@ if TYPE_CHECKING:
 
 
 @formula
-def is_plain(base: Value, dims: Any, options: Any, operand: int) -> Any:
-    """Whether blocks of an operand can be computed where they stand."""
-    if not is_computed(base):
+def is_plain(base: Value, dims: Any, options: Any, operand: int, like: Value) -> Any:
+    """Whether blocks of an operand can be computed, in the dtype of `like`, where they stand."""
+    if not is_computed(base, like):
         return False
     return both(is_row(dims, operand), lacks(options, MASKED | NEGATED))
 
@@ -93,7 +93,7 @@ def stage(
     """The address of a block of the first input, less `by`: as it stands, or in `buffer`."""
     batch, dims, options = call
     x = slice_at(bases[SOURCE], slice_, batch, SOURCE)
-    if by == 0.0 and is_plain(bases[SOURCE], dims, options, SOURCE):
+    if by == 0.0 and is_plain(bases[SOURCE], dims, options, SOURCE, buffer):
         return as_computed(advance(x, start), buffer)
     gather(buffer, x, start, count, dims, SOURCE, options & NEGATED != 0)
     if options & MASKED != 0:
@@ -113,7 +113,7 @@ def stage_second(
     if inputs_of(operation) < 2:
         return buffer
     x = slice_at(bases[SECOND], slice_, batch, SECOND)
-    if is_plain(bases[SECOND], dims, options, SECOND):
+    if is_plain(bases[SECOND], dims, options, SECOND, buffer):
         return as_computed(advance(x, start), buffer)
     gather(buffer, x, start, count, dims, SECOND, False)
     if options & MASKED != 0:
@@ -157,7 +157,7 @@ def _add_group(
 def top_of(operation: Any, x: Any, count: Any) -> Any:
     """The maximum of a block by which its frame is chosen, if it has one."""
     if has_frame(operation):
-        return framed_top(operation, largest_of(x, count))
+        return framed_top(operation, largest_of(x, count, x))
     return zero(x)
 
 

@@ -137,7 +137,7 @@ def _batches(operation: Operation, bare: bool, writes: bool) -> Any:
     @device
     def batches(bases, options, geometry, scratch, first, last):
         """All steps for the slices `first` to `last` - 1."""
-        like = computed_like(bases[0])
+        like = computed_like(bases[TARGET])
         numbers = exponential.numbers(like)
         length, streaming, most, _, plane, batch, dims = described(geometry)
         call, apart = (batch, dims, options), pitch(like, length)
@@ -157,8 +157,8 @@ def _batches(operation: Operation, bare: bool, writes: bool) -> Any:
         clear(states, PARTS * MOST_SLICES)
         for i in range(MOST_SLICES):
             degrees[i] = 1.0
-        x_stands = is_plain(bases[SOURCE], dims, options, SOURCE)
-        g_stands = is_plain(bases[SECOND], dims, options, SECOND)
+        x_stands = is_plain(bases[SOURCE], dims, options, SOURCE, like)
+        g_stands = is_plain(bases[SECOND], dims, options, SECOND, like)
         group, step = vector(like), vector_count(like)
         justified = not writes or not expects_underflow(operation)
         for begin in range(first, last, most):

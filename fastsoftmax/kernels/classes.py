@@ -20,7 +20,7 @@ from fastsoftmax.kernels.elements import (
     put_past_caches,
 )
 from fastsoftmax.kernels.few import raised_by
-from fastsoftmax.kernels.groups import AHEAD_BYTES
+from fastsoftmax.kernels.groups import AHEAD_BYTES, workspace_for
 from fastsoftmax.kernels.memory import (
     LINE_BYTES,
     advance,
@@ -218,14 +218,17 @@ def _of_classes(operation: Operation, classes: int) -> Any:
         By strips.  The first and last may have fewer: zeros stand for the others.
         """
         source, target = bases[SOURCE], bases[TARGET]
-        like = computed_like(source)
+        like = computed_like(target)
         numbers = exponential.numbers(like)
         scope = numbers, None
         _, streaming, _, _, _, axes, _ = described(geometry)
         slices = axes[1][0]
         tiles, tops = workspace(like, tiles_bytes), workspace(like, _TOPS_BYTES)
         notes = workspace(like, _TOPS_BYTES), workspace(like, _TOPS_BYTES)
-        last_ones, staged = workspace(source, lines), workspace(target, staged_bytes)
+        last_ones, staged = (
+            workspace_for(source, like, lines),
+            workspace(target, staged_bytes),
+        )
         group, strip, step = strip_like(like), strip_count(like), vector_count(like)
         size, elements = (classes + 2) * strip, classes * strip
         later = ahead * elements if is_far(geometry) else 0

@@ -26,7 +26,14 @@ from fastsoftmax.kernels.packing import (
     tile_after,
     tile_in,
 )
-from fastsoftmax.kernels.strides import SOURCE, described, is_in_memory, run_at, strides_of
+from fastsoftmax.kernels.strides import (
+    SOURCE,
+    TARGET,
+    described,
+    is_in_memory,
+    run_at,
+    strides_of,
+)
 from fastsoftmax.kernels.sums import block_length
 from fastsoftmax.kernels.tiles import reduce_block, strip_count, strip_like
 from fastsoftmax.kernels.vectors import narrow, splat
@@ -44,7 +51,7 @@ def _reduce_beside(operation: Operation) -> Any:
     @device
     def reduce_blocks(bases, slices, blocks, geometry, scratch, first, last):
         """Fill `blocks` for the tasks `first` to `last` - 1."""
-        like = computed_like(bases[0])
+        like = computed_like(bases[TARGET])
         numbers = exponential.numbers(like)
         length, _, width, _, _, axes, dims = described(geometry)
         size = block_length(like)
@@ -83,7 +90,8 @@ def _reduce_beside(operation: Operation) -> Any:
             elif task < last - 1:
                 pack(other, pitch, tops_below, x, step, rows_below, below[2], below[3])
             elements, memory = (x, advance(x, ahead)), (tops_below, tops_below, tops_below)
-            ends, others = ((elements, elements), x, x), (other, other)
+            unused = bases[TARGET]
+            ends, others = ((elements, elements), unused, unused), (other, other)
             exchange = others, ends, steps, memory, NOTHING, (y, y), in_memory
             slice_ = cell[0] * grid[2] + cell[1]
             mine = advance(of_slices, SHIFT * all_slices + slice_)

@@ -167,7 +167,7 @@ def _write_columns(operation: Operation) -> Any:
     @device
     def write_columns(bases, slices, blocks, geometry, scratch, first, last):
         """Write the results of the pieces `first` to `last` - 1, see `pieces_in`."""
-        like = computed_like(bases[0])
+        like = computed_like(bases[TARGET])
         numbers = exponential.numbers(like)
         length, streaming, _, options, _, axes, dims = described(geometry)
         memory = workspace(like, _KNOWN_BYTES)

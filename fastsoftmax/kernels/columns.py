@@ -68,7 +68,7 @@ def _columns(operation: Operation, bare: bool) -> Any:
         A group is some neighbouring slices, see `grid_of`: the stride of the last axis of
         the batch is 1, and slices have one axis.
         """
-        like = computed_like(bases[0])
+        like = computed_like(bases[TARGET])
         numbers = exponential.numbers(like)
         length, streaming, width, _, plane, axes, dims = described(geometry)
         call, span, short = (axes, dims, options), (0, length), length <= SINGLE
@@ -144,7 +144,7 @@ def _reduce_columns(operation: Operation) -> Any:
     @device
     def reduce_columns(bases, slices, blocks, geometry, scratch, first, last):
         """Fill `blocks` for the tasks `first` to `last` - 1: all blocks of a group in turn."""
-        like = computed_like(bases[0])
+        like = computed_like(bases[TARGET])
         numbers = exponential.numbers(like)
         length, _, width, options, _, axes, dims = described(geometry)
         call, size = (axes, dims, options), block_length(like)

@@ -1,8 +1,9 @@
 """Numbers in memory and in computation: loads and stores that convert.
 
-Kernels compute in float32 or float64.  Arrays hold either, or one of the two halves, float16
+Kernels compute in float32 or float64.  Results are either, or one of the two halves, float16
 and bfloat16, which Numba does not know: they come as uint16 and int16, and their
-dtype says what they mean.
+dtype says what they mean.  Inputs are what results are, or are cast when they are read: from any
+of the four, or from integers of 8 or 32 bits.
 """
 
 from __future__ import annotations
@@ -22,15 +23,15 @@ HALF, BFLOAT = types.uint16, types.int16
 
 @formula
 def computed_like(address: Value) -> Value:
-    """An address without a place, of the dtype that elements at `address` are computed in."""
+    """An address without a place, of the dtype that results at `address` are computed in."""
     kind = types.CPointer(_computed_dtype(address.dtype))
     return emit(kind, lambda _builder, _: ir.Constant(llvm_type(kind), None), address)
 
 
 @formula
-def is_computed(address: Value) -> bool:
-    """Whether elements at `address` are computed in the dtype that they have."""
-    return bool(_computed_dtype(address.dtype) == address.dtype)
+def is_computed(address: Value, like: Value) -> bool:
+    """Whether elements at `address` have the dtype of `like`, in which they are computed."""
+    return bool(address.dtype == like.dtype)
 
 
 @formula
@@ -68,9 +69,12 @@ def fetch_every_second(address: Value, index: Value, like: Value, first: int) ->
 def fetch_part(
     address: Value, index: Any, like: Value, first: Any, last: Any, fill: float
 ) -> Value:
-    """`fetch` of the elements `first` to `last` - 1 only, `fill` (halves: 0) elsewhere."""
+    """`fetch` of the elements `first` to `last` - 1 only, elsewhere `fill`.
+
+    Or 0, if they are not stored as float32 or float64.
+    """
     kind = _with(like.type, address.dtype)
-    if address.dtype in {HALF, BFLOAT}:
+    if not isinstance(address.dtype, types.Float):
         fill = 0
     return _computed(load_part_kind(address, index, kind, first, last, fill), like)
 
@@ -124,21 +128,31 @@ def _with(kind: Any, dtype: Any) -> Any:
 
 
 def _computed(stored: Value, like: Value) -> Value:
-    """Numbers as they are stored, in the type of `like`; as they are if that is theirs."""
-    if stored.dtype not in {HALF, BFLOAT} or stored.dtype == like.dtype:
+    """Numbers as they are stored, in the type of `like`; as they are if it is stored, too."""
+    given = stored.dtype
+    if given == like.dtype or not isinstance(like.dtype, types.Float):
         return stored
-    single = llvm_type(like.type)
+    wanted = llvm_type(like.type)
 
     def from_half(builder: ir.IRBuilder, a: Any) -> Any:
         half = _llvm_like(a.type, ir.HalfType())
-        return builder.fpext(builder.bitcast(a, half), single)
+        return builder.fpext(builder.bitcast(a, half), wanted)
 
     def from_bfloat(builder: ir.IRBuilder, a: Any) -> Any:
         # The upper half of a float32.
         bits = _llvm_like(a.type, ir.IntType(32))
-        return builder.bitcast(builder.shl(builder.zext(a, bits), bits_constant(bits, 16)), single)
+        code = builder.shl(builder.zext(a, bits), bits_constant(bits, 16))
+        single = builder.bitcast(code, _llvm_like(a.type, ir.FloatType()))
+        return single if like.dtype == types.float32 else builder.fpext(single, wanted)
 
-    return emit(like.type, from_half if stored.dtype == HALF else from_bfloat, stored)
+    def from_float(builder: ir.IRBuilder, a: Any) -> Any:
+        return (builder.fpext if like.dtype == types.float64 else builder.fptrunc)(a, wanted)
+
+    def from_integer(builder: ir.IRBuilder, a: Any) -> Any:
+        return (builder.sitofp if given.signed else builder.uitofp)(a, wanted)
+
+    convert = from_float if isinstance(given, types.Float) else from_integer
+    return emit(like.type, {HALF: from_half, BFLOAT: from_bfloat}.get(given, convert), stored)
 
 
 def _stored(address: Value, value: Value) -> Value:

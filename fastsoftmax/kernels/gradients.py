@@ -195,7 +195,7 @@ def _gradients(operation: Operation) -> Any:
     @device
     def gradients(bases, options, geometry, scratch, first, last):
         """All steps for the groups of slices `first` to `last` - 1, as in `columns`."""
-        like = computed_like(bases[0])
+        like = computed_like(bases[TARGET])
         numbers = exponential.numbers(like)
         length, _, width, _, _, axes, dims = described(geometry)
         steps = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastsoftmax._jit import device
-from fastsoftmax.kernels.elements import computed_like, fetch, fetch_part, is_computed
+from fastsoftmax.kernels.elements import fetch, fetch_part, is_computed
 from fastsoftmax.kernels.memory import (
     line_count,
     load_like,
@@ -13,6 +13,7 @@ from fastsoftmax.kernels.memory import (
     prefetch_soon,
     prefetch_to_write,
     store,
+    workspace,
 )
 from fastsoftmax.kernels.operations import NEGATIVE_INFINITY, shifted
 from fastsoftmax.kernels.sums import BLOCK_BYTES, LANES_BYTES, lanes
@@ -42,6 +43,12 @@ prefetching to be of use."""
 # The last group of a block is read whole.
 ROW_BYTES = BLOCK_BYTES + LANES_BYTES
 """What a block takes."""
+
+
+@formula
+def workspace_for(x: Value, like: Value, size: int) -> Value:
+    """Memory for elements like those at `x`, as many as take `size` bytes where computed."""
+    return workspace(x, size * x.dtype.bitwidth // like.dtype.bitwidth)
 
 
 @formula
@@ -78,9 +85,9 @@ def fetch_results(out: Value, j: Value, like: Value) -> None:
 
 
 @device
-def fetch_groups(x: Any, first: Any, length: Any) -> None:
-    """The same for those of the elements `first` to `length` - 1."""
-    group = lanes(computed_like(x))
+def fetch_groups(x: Any, first: Any, length: Any, like: Any) -> None:
+    """The same for those of the elements `first` to `length` - 1, computed like `like`."""
+    group = lanes(like)
     for j in range(first, length, count_of(group)):
         fetch_group(x, j, group)
 
@@ -95,7 +102,7 @@ def raised(top: Any, x: Any, first: Any, length: Any) -> Any:
     if first < length:
         left = length - first
         elements = fetch_part(x, first, top, None, left, NEGATIVE_INFINITY)
-        if not is_computed(x):
+        if not is_computed(x, top):
             elements = keep_first(elements, left, NEGATIVE_INFINITY)
         top = maximum(elements, top)
     return top
@@ -114,9 +121,9 @@ def raise_at(tops: Value, index: Any, elements: Value) -> None:
 
 
 @device
-def largest_of(x: Any, length: Any) -> Any:
-    """The largest of `length` elements at `x`, NaN aside."""
-    return largest(raised(splat(NEGATIVE_INFINITY, lanes(computed_like(x))), x, 0, length))
+def largest_of(x: Any, length: Any, like: Any) -> Any:
+    """The largest of `length` elements at `x`, NaN aside, in the dtype of `like`."""
+    return largest(raised(splat(NEGATIVE_INFINITY, lanes(like)), x, 0, length))
 
 
 @device

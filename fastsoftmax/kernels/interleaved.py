@@ -55,7 +55,7 @@ from fastsoftmax.kernels.operations import (
     totals,
 )
 from fastsoftmax.kernels.packing import negate
-from fastsoftmax.kernels.strides import SECOND, SOURCE, copy_in, described, run_at
+from fastsoftmax.kernels.strides import SECOND, SOURCE, TARGET, copy_in, described, run_at
 from fastsoftmax.kernels.sums import LANES_BYTES, block_length, lane_count, lanes, lanes_of
 from fastsoftmax.kernels.tiles import flat_totals, framed, sum_lanes, totals_like
 from fastsoftmax.kernels.values import Value, formula
@@ -111,7 +111,7 @@ def _block_of(
     start, elements = span
     x = advance(run_at(bases[SOURCE], batch, 0, axes, SOURCE), start)
     g = advance(run_at(bases[SECOND], batch, 0, axes, SECOND), start)
-    if not shifting and is_computed(x) and options & NEGATED == 0:
+    if not shifting and is_computed(x, tiles[0]) and options & NEGATED == 0:
         x = as_computed(x, tiles[0])
     else:
         copy_in(tiles[0], x, 1, elements)
@@ -120,7 +120,7 @@ def _block_of(
         x = tiles[0]
     if inputs_of(operation) < 2:
         return x, x
-    if is_computed(g):
+    if is_computed(g, tiles[1]):
         return x, as_computed(g, tiles[1])
     copy_in(tiles[1], g, 1, elements)
     return x, tiles[1]
@@ -226,7 +226,7 @@ def _reduce_interleaved(operation: Operation) -> Any:
     @device
     def reduce_interleaved(bases, slices, blocks, geometry, scratch, first, last):
         """Fill `blocks` for the tasks `first` to `last` - 1: all blocks of a batch in turn."""
-        like = computed_like(bases[0])
+        like = computed_like(bases[TARGET])
         numbers = exponential.numbers(like)
         length, _, _, options, _, axes, _ = described(geometry)
         size, count = block_length(like), axes[1][axes[0] - 1]

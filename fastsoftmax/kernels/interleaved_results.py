@@ -150,7 +150,7 @@ def _write_interleaved(operation: Operation) -> Any:
     @device
     def write_interleaved(bases, slices, blocks, geometry, _scratch, first, last):
         """Write the results of the tasks `first` to `last` - 1."""
-        like = computed_like(bases[0])
+        like = computed_like(bases[TARGET])
         numbers = exponential.numbers(like)
         length, streaming, _, options, _, axes, _ = described(geometry)
         size, count = block_length(like), axes[1][axes[0] - 1]

@@ -116,7 +116,7 @@ def _leaders(operation: Operation) -> Any:
         by side, and in `summary_`, after what is known of it, there is memory for k elements.
         """
         bases = bases_of(source, target, second, mask, temperature, summary_)
-        like = computed_like(bases[0])
+        like = computed_like(bases[TARGET])
         numbers = exponential.numbers(like)
         length, _, k, options, _, batch, dims = described(geometry)
         call, buffer = (batch, dims, options), workspace(like, ROW_BYTES)

@@ -19,7 +19,7 @@ def losses(
     In place of their log-sum-exp, in float64; `places` is which element, laid out as the
     summary is.  Where there is no such element it is NaN.
     """
-    like = computed_like(pointer(source))
+    like = computed_like(pointer(target))
     nothing = zero(like)
     length, _, _, _, plane, batch, dims = described(geometry)
     step, rank = strides_of(dims, SOURCE)[0], batch[0]

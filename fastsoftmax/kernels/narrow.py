@@ -214,7 +214,7 @@ def _fill(
     shown, _ = _at(places, begin, axes, MASK)
     x, step = _at(places, begin, axes, SOURCE)
     place, stride = rows, length
-    if present == lane_count(tile) and is_plain(bases[SOURCE], dims, options, SOURCE):
+    if present == lane_count(tile) and is_plain(bases[SOURCE], dims, options, SOURCE, tile):
         place, stride = as_computed(x, tile), step
     else:
         _rows_of(bases, SOURCE, x, step, shown, hidden(operation, tile), of_rows, rows)
@@ -224,7 +224,7 @@ def _fill(
         unused = workspace(tile, LANES_BYTES)
         x, step = _at(places, begin, axes, SECOND)
         place, stride = rows, length
-        if present == lane_count(tile) and is_plain(bases[SECOND], dims, options, SECOND):
+        if present == lane_count(tile) and is_plain(bases[SECOND], dims, options, SECOND, tile):
             place, stride = as_computed(x, tile), step
         else:
             _rows_of(bases, SECOND, x, step, shown, zero(tile), of_rows, rows)
@@ -311,7 +311,7 @@ def _narrow(operation: Operation, bare: bool, writes: bool) -> Any:
         axis of the batch.  Some groups go through each step together: the end of one, where
         operations wait for one another, runs beside the beginning of the next.
         """
-        like = computed_like(bases[0])
+        like = computed_like(bases[TARGET])
         numbers = exponential.numbers(like)
         length, streaming, _, _, plane, axes, dims = described(geometry)
         call = length, axes, dims, options
@@ -322,7 +322,7 @@ def _narrow(operation: Operation, bare: bool, writes: bool) -> Any:
         rank = axes[0] - 1
         run = axes[1][rank]
         one_by_one = not writes or uses_temperature(operation)
-        x_plain = is_plain(bases[SOURCE], dims, options, SOURCE)
+        x_plain = is_plain(bases[SOURCE], dims, options, SOURCE, like)
         packed = x_plain and strides_of(axes, SOURCE)[rank] == length and not one_by_one
         if inputs_of(operation) == 2:  # lanes are in one order in both
             packed = packed and strides_of(axes, SECOND)[rank] == length

@@ -12,7 +12,7 @@ from fastsoftmax._jit import device, device_apart, kernel
 from fastsoftmax.kernels import exponential
 from fastsoftmax.kernels.along import write_block
 from fastsoftmax.kernels.elements import computed_like
-from fastsoftmax.kernels.groups import ROW_BYTES, fetch_groups, largest_of, shift
+from fastsoftmax.kernels.groups import ROW_BYTES, fetch_groups, largest_of, shift, workspace_for
 from fastsoftmax.kernels.memory import (
     advance,
     clear,
@@ -101,7 +101,7 @@ def reduce_shifted(
         count = min(size, length - start_)
         block = block_at(logits[0], start_, count, dims, direct, logits[1])
         shift(SOFTMAX, block, count, by, buffer)
-        top = largest_of(buffer, count)
+        top = largest_of(buffer, count, terms)
         frame, k = frame_of(top, terms, numbers, None)
         high, low = exponentials(buffer, frame, advance(terms, start_), count, numbers)
         keep_block_state(advance(state, start_ // size), part, top, k, high, low)
@@ -161,7 +161,7 @@ def scratch_bytes(length: int, itemsize: int) -> int:
 def rows(source: Any, target: Any, geometry: Any, scratch: Any, first: Any, last: Any) -> None:
     """Softmax of the slices `first` to `last` - 1, of at most `MOST_BLOCKS` blocks each."""
     x_base, out_base = pointer(source), pointer(target)
-    like = computed_like(x_base)
+    like = computed_like(out_base)
     numbers = exponential.numbers(like)
     setting = like, numbers, None
     length, streaming, _, _, _, batch, dims = described(geometry)
@@ -175,9 +175,12 @@ def rows(source: Any, target: Any, geometry: Any, scratch: Any, first: Any, last
 
     terms = placed(pointer_like(scratch, like))
     above = advance(terms, room(like, length, 1))
-    staged, spare = workspace(x_base, ROW_BYTES), workspace(x_base, ROW_BYTES)
-    results, ending = workspace(out_base, ROW_BYTES), workspace(x_base, _ENDING_BYTES)
-    shifted = workspace(like, ROW_BYTES)
+    staged, spare = (
+        workspace_for(x_base, like, ROW_BYTES),
+        workspace_for(x_base, like, ROW_BYTES),
+    )
+    ending = workspace_for(x_base, like, _ENDING_BYTES)
+    results, shifted = workspace(out_base, ROW_BYTES), workspace(like, ROW_BYTES)
     state, shares = workspace_double(like, _STATE_BYTES), workspace(like, _SHARES_BYTES)
     # What stands for the terms of a row above the first one, and its quotients.
     clear(shifted, min(size, length) + lane_count(like))
@@ -186,7 +189,7 @@ def rows(source: Any, target: Any, geometry: Any, scratch: Any, first: Any, last
 
     x = slice_at(x_base, first, batch, SOURCE)
     x = block_at(x, 0, min(size, length), dims, x_direct, staged)
-    top = largest_of(x, min(size, length))
+    top = largest_of(x, min(size, length), like)
     for row in range(first, last):
         x_row = slice_at(x_base, row, batch, SOURCE)
         out_row = slice_at(out_base, max(row - 1, first), batch, TARGET)
@@ -228,7 +231,7 @@ def rows(source: Any, target: Any, geometry: Any, scratch: Any, first: Any, last
                 quotient,
                 out,
                 lead,
-                turn_of(x, below, out, count),
+                turn_of(x, below, out, count, like),
                 streaming and writes,
                 numbers,
             )
@@ -244,8 +247,8 @@ def rows(source: Any, target: Any, geometry: Any, scratch: Any, first: Any, last
             begin = main * size
             last_x = block_at(x_row, begin, rest, dims, x_direct, ending)
             if streaming:
-                fetch_groups(last_x, 0, rest)
-            last_top = largest_of(last_x, rest)
+                fetch_groups(last_x, 0, rest, like)
+            last_top = largest_of(last_x, rest, like)
             frame, k = frame_of(last_top, like, numbers, None)
             high, low = exponentials(last_x, frame, advance(terms, begin), rest, numbers)
             keep_block_state(advance(state, main), MOST_BLOCKS, last_top, k, high, low)

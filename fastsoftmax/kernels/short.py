@@ -60,8 +60,11 @@ _STATE_BYTES = PARTS * 8 * MOST_ROWS
 
 
 def scratch_bytes(length: int, itemsize: int, rows: int) -> int:
-    """The scratch memory that `short` takes: for terms, and for logits that are gathered."""
-    return 2 * terms_bytes(length, itemsize, rows)
+    """The scratch memory that `short` takes: for terms, and for logits that are gathered.
+
+    These have 8 bytes at the most.
+    """
+    return terms_bytes(length, itemsize, rows) * (1 + 8 // itemsize)
 
 
 @formula
@@ -81,7 +84,7 @@ def _kept_lanes(memory: Value, row: Any, like: Value) -> Any:
 def short(source: Any, target: Any, geometry: Any, scratch: Any, first: Any, last: Any) -> None:
     """Softmax of the slices `first` to `last` - 1, of one block each."""
     x_base, out_base = pointer(source), pointer(target)
-    like = computed_like(x_base)
+    like = computed_like(out_base)
     numbers = exponential.numbers(like)
     length, streaming, most, _, _, batch, dims = described(geometry)
     x_direct, out_direct = is_row(dims, SOURCE), is_row(dims, TARGET)
@@ -91,7 +94,7 @@ def short(source: Any, target: Any, geometry: Any, scratch: Any, first: Any, las
     terms = placed(pointer_like(scratch, like))
     above = advance(terms, next_batch)
     staged = pointer_like(advance(above, next_batch), x_base)
-    spare = pointer_like(advance(above, 2 * next_batch), x_base)
+    spare = advance(staged, next_batch)
     results, shifted = workspace(out_base, ROW_BYTES), workspace(like, ROW_BYTES)
     tops, sums = workspace(like, _TOPS_BYTES), workspace(like, _SUMS_BYTES)
     frames, quotients = workspace(like, _PAIRS_BYTES), workspace(like, _PAIRS_BYTES)
@@ -106,7 +109,7 @@ def short(source: Any, target: Any, geometry: Any, scratch: Any, first: Any, las
         # As of all batches, if they are equally far from one another.
         x = slice_at(x_base, first + most, batch, SOURCE)
         below = slice_at(x_base, first + 2 * most, batch, SOURCE)
-        turn = turn_of(x, below, slice_at(out_base, first, batch, TARGET), length)
+        turn = turn_of(x, below, slice_at(out_base, first, batch, TARGET), length, like)
     for i in range(min(most, last - first)):
         x_row = slice_at(x_base, first + i, batch, SOURCE)
         x = block_at(x_row, 0, length, dims, x_direct, advance(staged, i * apart))

@@ -122,7 +122,7 @@ def _strips(operation: Operation, writes: bool) -> Any:
 
         Groups as in `columns`.
         """
-        like = computed_like(bases[0])
+        like = computed_like(bases[TARGET])
         numbers = exponential.numbers(like)
         length, streaming, width, _, plane, axes, dims = described(geometry)
         tile, pitch = tile_in(scratch, like, width)

@@ -16,7 +16,6 @@ from typing import Any
 
 from fastsoftmax._jit import device
 from fastsoftmax.kernels.elements import (
-    computed_like,
     fetch,
     fetch_part,
     put,
@@ -172,7 +171,7 @@ def _step(blocks: Any, shift: Value, streaming: bool, numbers: Any, j: Value, st
 
 
 @device
-def turn_of(x: Any, below: Any, out: Any, length: Any) -> Any:
+def turn_of(x: Any, below: Any, out: Any, length: Any, like: Any) -> Any:
     """How many elements the results of `sweep` are written before the others are read.
 
     A load waits for the stores before it whose addresses are the same within a page: with
@@ -180,21 +179,25 @@ def turn_of(x: Any, below: Any, out: Any, length: Any) -> Any:
     instead of 0.22.  Results are written from the middle of their block on then, and from its
     beginning afterwards.
     """
-    rounds = length - length % lane_count(computed_like(x))
+    count = lane_count(like)
+    rounds = length - length % count
     step = _TURN_BYTES // LINE_BYTES * line_count(out)
     for turn in range(0, rounds, step):
-        if _is_clear(x, below, advance(out, turn)) and (
-            turn == 0 or _is_clear(x, below, advance(out, turn - rounds))
+        if _is_clear(x, below, advance(out, turn), count) and (
+            turn == 0 or _is_clear(x, below, advance(out, turn - rounds), count)
         ):
             return turn
     return 0
 
 
 @device
-def _is_clear(x: Any, below: Any, out: Any) -> Any:
-    """Whether loads from `x` and `below` don't take what is stored at `out` for their own."""
+def _is_clear(x: Any, below: Any, out: Any, ahead: Any) -> Any:
+    """Whether loads from `x` and `below` don't take what is stored at `out` for their own.
+
+    Those from `x` are `ahead` elements further on.
+    """
     return (
-        bytes_within_page(advance(x, lane_count(computed_like(x))), out) >= _NEAR_BYTES
+        bytes_within_page(advance(x, ahead), out) >= _NEAR_BYTES
         and bytes_within_page(below, out) >= _NEAR_BYTES
     )
 
@@ -244,7 +247,7 @@ def sweep(
             begin, shift = end, shift - rounds
         if streaming:
             # Lines that no round asks for would be waited for, a few in each row.
-            fetch_groups(below, rounds, below_length)
+            fetch_groups(below, rounds, below_length, terms)
         argument, sums, top = state
         for j in range(rounds, last - count, count):
             following = fetch(x, j + count, group)

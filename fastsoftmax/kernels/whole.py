@@ -96,7 +96,7 @@ def _along(operation: Operation, bare: bool) -> Any:
     @device
     def along(bases, options, geometry, scratch, first, last):
         """All steps for the slices `first` to `last` - 1."""
-        like = computed_like(bases[0])
+        like = computed_like(bases[TARGET])
         numbers = exponential.numbers(like)
         length, streaming, _, _, plane, batch, dims = described(geometry)
         call = batch, dims, options
@@ -167,7 +167,7 @@ def _reduce(operation: Operation) -> Any:
     @device
     def reduce(bases, slices, blocks, geometry, scratch, first, last):
         """Fill `blocks` for the blocks `first` to `last` - 1, slice after slice."""
-        like = computed_like(bases[0])
+        like = computed_like(bases[TARGET])
         numbers = exponential.numbers(like)
         length, _, _, options, _, batch, dims = described(geometry)
         call = batch, dims, options
@@ -198,7 +198,7 @@ def _join(operation: Operation) -> Any:
         A slice whose maximum is too large gets its shift; its blocks are to be reduced once
         more, and joined again.
         """
-        like = computed_like(bases[0])
+        like = computed_like(bases[TARGET])
         numbers = exponential.numbers(like)
         _, _, _, options, plane, batch, _ = described(geometry)
         per_slice, all_slices = blocks.shape[1], blocks.shape[2]
@@ -233,7 +233,7 @@ def _write(operation: Operation) -> Any:
     @device
     def write(bases, slices, blocks, geometry, scratch, first, last):
         """Write the results of the blocks `first` to `last` - 1, slice after slice."""
-        like = computed_like(bases[0])
+        like = computed_like(bases[TARGET])
         numbers = exponential.numbers(like)
         length, streaming, _, options, _, batch, dims = described(geometry)
         call = batch, dims, options
