@@ -10,6 +10,7 @@ import pytest
 import reference
 from arrays import DTYPES, Layout, logits, read_only
 from relatives import (
+    BACKWARD,
     BY_NAME,
     FEW_LAYOUTS,
     LOG_BACKWARD,
@@ -81,6 +82,22 @@ def test_numbers_from_subnormal_to_the_largest(relative: Relative, dtype: Any) -
             slices = np.random.default_rng(length).choice(numbers, (38, length))
             inputs = relative.given(layout, read_only(slices))
             relative.assert_accurate(relative.call(*inputs, layout.dim), inputs, layout.dim, length)
+
+
+@pytest.mark.parametrize("temperature", [0.013, 0.7, 1.0, 3.3, 1000.0])
+def test_gradients_of_outputs_near_0(dtype: Any, temperature: float) -> None:
+    """Whose quotient by the temperature may be subnormal where no result is."""
+    info = np.finfo(dtype)
+    least, unit = float(info.tiny), 2.0 ** (info.nmant + 10)
+    for layout in FEW_LAYOUTS[:4]:
+        for length in (3, 33, 100, 5000):
+            random = np.random.default_rng(length)
+            output = least * 2.0 ** random.uniform(0, 20, (20, length))
+            output[:, 0] = 1
+            grad = unit * random.normal(size=(20, length))
+            inputs = layout.of(grad.astype(dtype)), layout.of(output.astype(dtype))
+            result = BACKWARD.call(*inputs, layout.dim, temperature=temperature)
+            BACKWARD.assert_accurate(result, inputs, layout.dim, length, temperature=temperature)
 
 
 # --- Near 0 ---------------------------------------------------------------------------

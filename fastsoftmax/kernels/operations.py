@@ -54,6 +54,7 @@ from fastsoftmax.kernels.vectors import (
     double,
     equal,
     fma,
+    is_above,
     keep_first,
     smallest,
     splat,
@@ -385,8 +386,12 @@ def result(operation: Operation, x: Value, g: Any, coefficients: Any, cool: Any)
         difference = g - first
         if cool is None:
             return fma(x, difference, -(x * second))
-        factor = x * cool[0]
-        lost = fma(x, cool[0], -factor) + x * cool[1]
-        return fma(factor, difference, fma(lost, difference, -(factor * second)))
+        # Divided is that factor which can spare it, lest a quotient is subnormal: an output near 0
+        # whose temperature is below 1, else the difference.
+        is_cold = is_above(cool[0], 1.0)
+        given, other = choose(is_cold, x, difference), choose(is_cold, difference, x)
+        factor = given * cool[0]
+        lost = fma(given, cool[0], -factor) + given * cool[1]
+        return fma(factor, other, fma(lost, other, -(x * cool[0] * second)))
     found = fma(-x, first, fma(-x, second, g))
     return found if cool is None else fma(found, cool[0], found * cool[1])
