@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from arrays import Layout, logits, read_only
+from arrays import DTYPES, Layout, logits, read_only
+from halves import HALVES
 from reference import slices_of
 from relatives import (
     BY_NAME,
@@ -80,6 +81,22 @@ def test_masks_that_broadcast(relative: Relative, dim: Any) -> None:
         assert_right(relative, inputs, dim, np.broadcast_to(mask(shape), (5, 14, 60)), shape)
     for whole in (True, False, np.True_, np.False_, [True], [[False]]):
         assert_right(relative, inputs, dim, whole, whole)
+
+
+@EACH
+@pytest.mark.parametrize("kind", [*DTYPES, *HALVES], ids=str)
+def test_a_mask_for_several_slices_is_one_for_each(relative: Relative, kind: Any) -> None:
+    """Of short slices it is written out, as often as there are slices at a time."""
+    for length in (2, 10, 37, 64):
+        rows = relative.given_rows(logits((7 * 45, length), np.float64, 5.0))
+        inputs = [each.astype(kind).reshape(7, 45, length) for each in rows]
+        for shape in [(length,), (7, 1, length), (45, 1), (7, 1, 1), (45, length), (1, 1, 1)]:
+            shown = mask(shape)
+            wanted = relative.call(*inputs, 2, where=np.broadcast_to(shown, (7, 45, length)).copy())
+            assert np.array_equal(relative.call(*inputs, 2, where=shown), wanted, equal_nan=True)
+            part = [each[::2, 1:] for each in inputs]
+            found = relative.call(*part, 2, where=np.broadcast_to(shown, (7, 45, length))[::2, 1:])
+            assert np.array_equal(found, wanted[::2, 1:], equal_nan=True)
 
 
 @EACH

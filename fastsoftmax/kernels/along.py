@@ -20,6 +20,7 @@ from fastsoftmax._jit import device
 from fastsoftmax.kernels.elements import as_computed, is_computed, put_part, put_past_caches
 from fastsoftmax.kernels.elements import put as put_whole
 from fastsoftmax.kernels.groups import ask_for, fetch_results, largest_of, shift
+from fastsoftmax.kernels.masks import hide
 from fastsoftmax.kernels.memory import (
     advance,
     elements_before_line,
@@ -61,7 +62,6 @@ from fastsoftmax.kernels.strides import (
     SOURCE,
     TARGET,
     gather,
-    hide,
     is_row,
     scatter,
     slice_at,

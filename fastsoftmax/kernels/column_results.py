@@ -25,6 +25,7 @@ from fastsoftmax.kernels.elements import (
 )
 from fastsoftmax.kernels.exponential import window
 from fastsoftmax.kernels.groups import ask_for, ask_to_write
+from fastsoftmax.kernels.masks import hide_run
 from fastsoftmax.kernels.memory import (
     advance,
     elements_before_line,
@@ -53,7 +54,6 @@ from fastsoftmax.kernels.strides import (
     SOURCE,
     TARGET,
     described,
-    hide_run,
     run_at,
     strides_of,
 )

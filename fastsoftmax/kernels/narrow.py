@@ -16,6 +16,7 @@ from fastsoftmax.kernels.cells import degrees_of, note, notes_for, summarise
 from fastsoftmax.kernels.elements import as_computed, computed_like
 from fastsoftmax.kernels.few import is_few, raised_by, turn_few, turn_few_back
 from fastsoftmax.kernels.groups import AHEAD_BYTES
+from fastsoftmax.kernels.masks import MASKS_BYTES, hide_rows, run_with_masks
 from fastsoftmax.kernels.memory import (
     advance,
     clear,
@@ -25,6 +26,7 @@ from fastsoftmax.kernels.memory import (
     store,
     stream_fence,
     workspace,
+    workspace_bytes,
 )
 from fastsoftmax.kernels.operands import kernel_over
 from fastsoftmax.kernels.operations import (
@@ -51,11 +53,9 @@ from fastsoftmax.kernels.strides import (
     copy_in,
     described,
     gather,
-    hide,
-    hide_run,
+    is_packed,
     is_row,
     negate,
-    run_places,
     scatter,
     strides_of,
     zero,
@@ -65,9 +65,7 @@ from fastsoftmax.kernels.tiles import reduce_short_strip, settle
 from fastsoftmax.kernels.underflow import expects_underflow, forget_underflows, is_strip_gradual
 from fastsoftmax.kernels.values import Value, formula
 from fastsoftmax.kernels.vectors import (
-    both,
     double,
-    equal,
     splat,
     transpose,
     vector,
@@ -157,19 +155,6 @@ def _deliver(rows: Any, target: Any, count: Any, streaming: Any) -> None:
     write_block(COPY, rows, rows, target, count, nothing, streaming)
 
 
-@formula
-def _is_packed(axes: Any, dims: Any, operand: int, length: Value) -> Value:
-    """Whether slices follow one another in memory, with nothing between them."""
-    step = load_like(strides_of(axes, operand), axes[0] - 1, length)
-    return both(is_row(dims, operand), equal(step, length))
-
-
-@device
-def _mask_is_packed(axes: Any, dims: Any, options: Any, length: Any) -> Any:
-    """The same of their mask, if there is one."""
-    return options & MASKED == 0 or _is_packed(axes, dims, MASK, length)
-
-
 @device
 def _rows_of(
     bases: Any, operand: Any, place: Any, step: Any, shown: Any, fill: Any, call: Any, rows: Any
@@ -179,19 +164,16 @@ def _rows_of(
     negated = operand == SOURCE and options & NEGATED != 0
     if present < lane_count(rows):
         clear(rows, lane_count(rows) * length)
-    if _is_packed(axes, dims, operand, length) and _mask_is_packed(axes, dims, options, length):
+    if is_packed(axes, dims, operand, length):
         copy_in(rows, place, 1, present * length)
         if negated:
             negate(rows, present * length)
-        if options & MASKED != 0:
-            hide_run(rows, shown, 1, present * length, fill)
-        return rows, length
-    for i in range(present):
-        row = advance(rows, i * length)
-        gather(row, advance(place, i * step), 0, length, dims, operand, negated)
-        if options & MASKED != 0:
-            mask_step = strides_of(axes, MASK)[axes[0] - 1]
-            hide(row, advance(shown, i * mask_step), 0, length, dims, fill)
+    else:
+        for i in range(present):
+            row = advance(rows, i * length)
+            gather(row, advance(place, i * step), 0, length, dims, operand, negated)
+    if options & MASKED != 0:
+        hide_rows(rows, shown, fill, call)
     return rows, length
 
 
@@ -256,17 +238,11 @@ def _resolve(
 
 
 @device
-def _scatter(operation: Any, rows: Any, group: Any, call: Any) -> None:
-    """Write results to where they belong, slice by slice."""
-    length, axes, dims, options = call
-    places, begin, present = group
-    out, step = _at(places, begin, axes, TARGET)
-    shown, mask_step = _at(places, begin, axes, MASK)
+def _scatter(rows: Any, out: Any, step: Any, call: Any) -> None:
+    """Write results to slices that begin `step` elements apart, one by one."""
+    present, length, _, dims, _ = call
     for i in range(present):
         row, place = advance(rows, i * length), advance(out, i * step)
-        if options & MASKED != 0:
-            here = advance(shown, i * mask_step)
-            hide(row, here, 0, length, dims, hidden_result(operation, row))
         if is_row(dims, TARGET):
             _deliver(row, place, length, False)
         else:
@@ -278,8 +254,9 @@ def _empty(
     operation: Any, tiles: Any, notes: Any, group: Any, call: Any, rows: Any, how: Any
 ) -> Any:
     """Write the results of a group; returns whether some were subnormal."""
-    length, axes, _, options = call
+    length, axes, dims, options = call
     places, start, present = group
+    of_rows = present, length, axes, dims, options
     packed, side_by_side, streaming = how
     group_like = lanes(rows)
     shuffled = _is_shuffled(packed, present, length, rows)
@@ -289,14 +266,14 @@ def _empty(
         _resolve(gradual_of(operation), tiles, notes, present, length, shuffled, rows)
     else:
         _resolve(operation, tiles, notes, present, length, shuffled, rows)
+    if options & MASKED != 0:
+        shown, _ = _at(places, start, axes, MASK)
+        hide_rows(rows, shown, hidden_result(operation, rows), of_rows)
+    out, step = _at(places, start, axes, TARGET)
     if side_by_side:
-        out, _ = _at(places, start, axes, TARGET)
-        if options & MASKED != 0:
-            shown, _ = _at(places, start, axes, MASK)
-            hide_run(rows, shown, 1, present * length, hidden_result(operation, rows))
         _deliver(rows, out, present * length, streaming)
     else:
-        _scatter(operation, rows, group, call)
+        _scatter(rows, out, step, of_rows)
     return gradual
 
 
@@ -318,6 +295,7 @@ def _narrow(operation: Operation, bare: bool, writes: bool) -> Any:
         tile, other = workspace(like, _TILE_BYTES), workspace(like, _TILE_BYTES)
         rows, tops = workspace(like, _ROWS_BYTES), workspace(like, _TOPS_BYTES)
         notes = notes_for(operation, like, _TOPS_BYTES)
+        masks = workspace_bytes(like, MASKS_BYTES)
         lanes_, strip = lanes(like), lane_count(like)
         rank = axes[0] - 1
         run = axes[1][rank]
@@ -326,14 +304,16 @@ def _narrow(operation: Operation, bare: bool, writes: bool) -> Any:
         packed = x_plain and strides_of(axes, SOURCE)[rank] == length and not one_by_one
         if inputs_of(operation) == 2:  # lanes are in one order in both
             packed = packed and strides_of(axes, SECOND)[rank] == length
-        side_by_side = _is_packed(axes, dims, TARGET, length)
-        side_by_side = side_by_side and _mask_is_packed(axes, dims, options, length)
+        side_by_side = is_packed(axes, dims, TARGET, length)
         size, most = (length + 1) * strip, min(_GROUPS, _TILE_ROWS // (length + 1))
         # The groups that are asked for while sums are taken, counted from these.
         ahead = most + AHEAD_BYTES // (length * LANES_BYTES)
         groups = (run + strip - 1) // strip
         batch = first // groups
-        begin, places = (first - batch * groups) * strip, run_places(bases, batch, 0, axes)
+        begin, places = (
+            (first - batch * groups) * strip,
+            run_with_masks(bases, batch, call, masks, like),
+        )
         done = first
         justified = not writes or not expects_underflow(operation)
         for i in range(min(most, last - first)):  # the rows that are read beyond
@@ -341,7 +321,7 @@ def _narrow(operation: Operation, bare: bool, writes: bool) -> Any:
         while done < last:
             if begin >= run:
                 batch += 1
-                begin, places = 0, run_places(bases, batch, 0, axes)
+                begin, places = 0, run_with_masks(bases, batch, call, masks, like)
             count = min(most, last - done, (run - begin + strip - 1) // strip)
             for i in range(count):
                 start = begin + i * strip

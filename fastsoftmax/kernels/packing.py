@@ -7,6 +7,7 @@ from typing import Any
 from fastsoftmax._jit import device
 from fastsoftmax.kernels.elements import fetch, fetch_part, put, put_part, put_past_caches
 from fastsoftmax.kernels.groups import ask_soon, ask_to_write
+from fastsoftmax.kernels.masks import hide_run
 from fastsoftmax.kernels.memory import (
     LINE_BYTES,
     PAGE_BYTES,
@@ -20,7 +21,7 @@ from fastsoftmax.kernels.memory import (
     store,
 )
 from fastsoftmax.kernels.operations import NEGATIVE_INFINITY, Operation, result
-from fastsoftmax.kernels.strides import TARGET, hide_run, strides_of
+from fastsoftmax.kernels.strides import TARGET, strides_of
 from fastsoftmax.kernels.sums import LANES_BYTES, lane_count, lanes, lanes_of
 from fastsoftmax.kernels.terms import half_a_page_on
 from fastsoftmax.kernels.values import Value, Vec, as_type, formula

@@ -13,7 +13,6 @@ from typing import Any
 
 from fastsoftmax._jit import device, device_apart
 from fastsoftmax.kernels.elements import (
-    computed_like,
     copy_element,
     fetch,
     fetch_every_second,
@@ -21,10 +20,10 @@ from fastsoftmax.kernels.elements import (
     put,
 )
 from fastsoftmax.kernels.groups import fetch_group
-from fastsoftmax.kernels.memory import advance, is_set, load_like, pointer, store
+from fastsoftmax.kernels.memory import advance, load_like, pointer, store
 from fastsoftmax.kernels.sums import lane_count, lanes
 from fastsoftmax.kernels.values import formula
-from fastsoftmax.kernels.vectors import both, choose, element, equal, splat
+from fastsoftmax.kernels.vectors import both, element, equal
 
 FIELDS = (
     "length",
@@ -131,9 +130,25 @@ def is_row(dims: Any, operand: Any) -> Any:
 
 
 @formula
+def is_packed(axes: Any, dims: Any, operand: int, length: Any) -> Any:
+    """Whether slices follow one another in memory, with nothing between them."""
+    step = load_like(strides_of(axes, operand), axes[0] - 1, length)
+    return both(is_row(dims, operand), equal(step, length))
+
+
+@formula
 def zero(address: Any) -> Any:
     """A number 0 of the dtype of `address`."""
     return element(lanes(address), 0)
+
+
+@device
+def run_of(index: Any, rank: Any, inner: Any) -> Any:
+    """In which run of `inner` elements the one with this index is.
+
+    A division takes as long as ten elements of a short slice, which has one run.
+    """
+    return 0 if rank == 1 else index // inner
 
 
 @device_apart
@@ -145,7 +160,7 @@ def gather(
     inner, step = sizes[rank - 1], strides[rank - 1]
     done = 0
     while done < count:
-        above = (start + done) // inner
+        above = run_of(start + done, rank, inner)
         within = start + done - above * inner
         run = min(inner - within, count - done)
         x = advance(source, locate(above, rank - 1, sizes, strides) + within * step)
@@ -194,7 +209,7 @@ def scatter(buffer: Any, target: Any, start: Any, count: Any, dims: Any) -> None
     inner, step = sizes[rank - 1], strides[rank - 1]
     done = 0
     while done < count:
-        above = (start + done) // inner
+        above = run_of(start + done, rank, inner)
         within = start + done - above * inner
         run = min(inner - within, count - done)
         out = advance(target, locate(above, rank - 1, sizes, strides) + within * step)
@@ -212,33 +227,3 @@ def _copy_out(buffer: Any, target: Any, step: Any, count: Any) -> None:
             put(target, i, load_like(buffer, i, group))
     for i in range(whole, count):
         copy_element(target, i * step, buffer, i)
-
-
-@device
-def hide(buffer: Any, mask: Any, start: Any, count: Any, dims: Any, fill: Any) -> None:
-    """Replace the elements of `buffer`, `start`, ... of a slice, that its mask leaves out."""
-    rank, sizes, strides = dims[0], dims[1], strides_of(dims, MASK)
-    inner, step = sizes[rank - 1], strides[rank - 1]
-    done = 0
-    while done < count:
-        above = (start + done) // inner
-        within = start + done - above * inner
-        run = min(inner - within, count - done)
-        shown = advance(mask, locate(above, rank - 1, sizes, strides) + within * step)
-        hide_run(advance(buffer, done), shown, step, run, fill)
-        done += run
-
-
-@device
-def hide_run(buffer: Any, shown: Any, step: Any, count: Any, fill: Any) -> None:
-    """Replace the elements of `buffer`, of any dtype, where `shown`, with this stride, is 0."""
-    whole = 0
-    if step == 1:
-        group = lanes(computed_like(buffer))
-        other, lane = splat(fill, group), lane_count(group)
-        whole = count - count % lane
-        for i in range(0, whole, lane):
-            put(buffer, i, choose(is_set(shown, i, group), fetch(buffer, i, group), other))
-    for i in range(whole, count):
-        if shown[i * step] == 0:
-            put(buffer, i, fill)
