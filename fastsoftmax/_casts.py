@@ -16,6 +16,7 @@ import numpy as np
 from fastsoftmax._cpu import HAS_HALF
 from fastsoftmax._dtypes import FLOAT32, FLOAT64, is_wide
 from fastsoftmax._extremes import is_exact
+from fastsoftmax._quiet import quiet
 from fastsoftmax.kernels import operations as ops
 
 if TYPE_CHECKING:
@@ -65,6 +66,8 @@ def _is_cast_when_read(call: Call, array: Array) -> bool:
     """Whether kernels cast an input to the dtype of the call, which they compute in."""
     if array.size < LEAST_CAST or len(call.inputs) > 1 or call.dtype not in COMPUTED:
         return False
+    if call.is_single:  # which no kernel reads
+        return False
     return reads(array.dtype) and is_exact(array, call.dtype)
 
 
@@ -84,19 +87,24 @@ def whole_elements(array: Array) -> bool:
 
 def cast(call: Call, array: Array, target: Array) -> None:
     """Write `array`, cast to the dtype of the call first, to `target`."""
-    with np.errstate(all="ignore"):
-        if is_wide(array.dtype) and target.dtype == FLOAT64 and call.operation is not ops.BACKWARD:
-            _cast_wide_integers(call, array, target)
-        elif call.dtype not in {target.dtype, array.dtype}:
-            np.copyto(target, array.astype(call.dtype), casting="unsafe")
-        else:
-            np.copyto(target, array, casting="unsafe")
+    is_exact_first = call.dtype == target.dtype == FLOAT64 and call.operation is not ops.BACKWARD
+    if is_exact_first and is_wide(array.dtype):
+        _cast_wide_integers(call, array, target)
+    else:
+        cast_rounding(call, array, target)
+
+
+def cast_rounding(call: Call, array: Array, target: Array) -> None:
+    """The same whatever the integers are, as a sum of their exponentials wants it."""
+    if call.dtype not in {target.dtype, array.dtype}:
+        array = quiet(array.astype, call.dtype)
+    quiet(np.copyto, target, array, casting="unsafe")
 
 
 def with_exact_differences(call: Call) -> Call:
-    """The same call with 64-bit integers as `_cast_wide_integers` has them."""
+    """The same call; integers that would be rounded are as `_cast_wide_integers` has them."""
     array = call.inputs[0]
-    if not is_wide(array.dtype) or array.size == 0:
+    if array.size == 0 or is_exact(array, FLOAT64):
         return call
     target = np.empty_like(array, FLOAT64, subok=False)
     _cast_wide_integers(call, array, target)

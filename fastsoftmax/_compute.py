@@ -73,6 +73,11 @@ class Call(NamedTuple):
         """Elements of a slice."""
         return math.prod(self.shape[dim] for dim in self.dims)
 
+    @property
+    def is_single(self) -> bool:
+        """Whether nothing is computed: softmax of one element."""
+        return self.operation is ops.SOFTMAX and self.length == 1
+
 
 def elementwise(call: Call) -> Array:
     """The result of a function whose results have the shape of its input."""
@@ -83,7 +88,7 @@ def elementwise(call: Call) -> Array:
         return np.empty_like(call.inputs[0], call.dtype, subok=False)
     if work is None:
         return _deliver(_plain.elementwise(call), call.out)
-    if call.operation is ops.SOFTMAX and call.length == 1:
+    if call.is_single:
         (array,) = call.inputs
         cast, result = quiet(array.astype, call.dtype, copy=False), empty_like(array, call.dtype)
         return _deliver(_plain.singles(cast, result, call.where), call.out)
@@ -216,7 +221,7 @@ def _after_casts(call: Call, result: Array) -> Way | None:
 
 def _way_of(call: Call, result: Array) -> Way | None:
     """The way of calls whose inputs are cast and whose temperatures are checked."""
-    if call.operation is ops.SOFTMAX and call.length == 1:
+    if call.is_single:
         return _ways.of_singles(_plain.singles, call.inputs[0], call.dtype)
     operands = operands_of(call, call.dtype, result)
     plan = plan_for(operands, Task(operation_of(call), options_of(call) | ops.RESULTS, call.dims))
@@ -294,8 +299,11 @@ def _ready(call: Call, array: Array, stored: np.dtype[Any], target: Array) -> Ar
 
 
 def _needs_temporary(call: Call, out: Array, stored: np.dtype[Any]) -> bool:
-    """Whether results have to be kept elsewhere before they are written to `out`."""
-    if out.dtype != stored or not whole_elements(out):
+    """Whether results have to be kept elsewhere before they are written to `out`.
+
+    What is computed in another dtype than that of the call is rounded to it first.
+    """
+    if not out.dtype == stored == call.dtype or not whole_elements(out):
         return True
     others = [each for each in (call.where, call.temperature) if each is not None]
     others += [

@@ -23,7 +23,7 @@ def explain(function: str, *arguments: Any) -> Explanation:
     call, _ = _calls.forward(function, *arguments)
     elements = math.prod(call.shape)
     slices = elements // call.length if call.length else 0
-    if elements == 0 or kernel_dtype(call.dtype) is None or _is_single(function, call):
+    if elements == 0 or kernel_dtype(call.dtype) is None or call.is_single:
         return Explanation(
             "numpy", slices, call.length, str(call.dtype), 1, _launch.layer(), None, (), False,
             "compiled",
@@ -42,7 +42,3 @@ def explain(function: str, *arguments: Any) -> Explanation:
         plan.streaming,
         plan.state(threads > 1),
     )
-
-
-def _is_single(function: str, call: _compute.Call) -> bool:
-    return call.length == 1 and function in {"softmax", "softmin"}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from fastsoftmax import _temperature, _ways
-from fastsoftmax._casts import is_ready, stands_as_computed
+from fastsoftmax._casts import cast_rounding, is_ready, stands_as_computed
 from fastsoftmax._compute import (
     operands_of,
     operation_of,
@@ -85,7 +85,8 @@ def losses_shortcut(call: Call, places: Array, finish: Callable[[Array, Array], 
         return None
     operands = *operands, _spread(call, places)
     plans = plan, picking_plan(operands, task)
-    return _ways.of_losses(plans, operands, result.shape, finish, call.workers)
+    way = _ways.of_losses(plans, operands, result.shape, finish, call.workers)
+    return _ways.if_exact(way, call.inputs[0], call.dtype)
 
 
 def _summing(call: Call) -> tuple[Array, tuple[Array, ...], Task]:
@@ -174,7 +175,6 @@ def _reading(call: Call, summary: Array) -> tuple[Call, tuple[Array, ...]]:
     array = call.inputs[0]
     if not is_ready(call, array, stored):
         target = empty_like(array, stored)
-        with np.errstate(all="ignore"):
-            np.copyto(target, array.astype(call.dtype, copy=False), casting="unsafe")
+        cast_rounding(call, array, target)
         call = call._replace(inputs=(target,), dtype=stored)
     return call, operands_of(call, stored, NOTHING[1].astype(stored), summary)

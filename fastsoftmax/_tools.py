@@ -96,8 +96,9 @@ def warmup(
         scores are: `softmax` and `log_softmax` have a kernel for each, which belongs to the
         layout "narrow".
     casts : sequence of dtype_like, optional
-        Other dtypes of large inputs that calls cast to each of `dtypes`: "float16" for
-        ``softmax(x, dim, dtype="float32")``.
+        Other dtypes of large inputs that calls cast to those of `dtypes` that are float32 or
+        float64: "float16" for ``softmax(x, dim, dtype="float32")``.  They are floating, bool
+        or integers, but not of 16 bits.
     parallel : bool, optional
         Compile the builds for several threads, too.
     progress : callable, optional

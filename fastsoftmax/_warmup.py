@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 from collections.abc import Iterable
 from functools import partial
 from itertools import chain
@@ -94,22 +96,30 @@ _BUILDS = {False: "serial", True: "parallel"}
 
 def _several(given: Any) -> list[Any]:
     """What was given, be it one or several."""
-    is_one = isinstance(given, str) or not isinstance(given, Iterable)
+    is_one = isinstance(given, str | bytes) or not isinstance(given, Iterable)
     return [given] if is_one else list(given)
 
 
 def _dtype_of(name: str, given: Any) -> np.dtype[Any]:
+    if isinstance(given, str) and given == "bfloat16":  # which NumPy knows by name from then on
+        with contextlib.suppress(ImportError):
+            importlib.import_module("ml_dtypes")
     try:
         dtype: np.dtype[Any] = np.dtype(given)
     except TypeError:
         raise ValueError(f"{name} has {given!r}, which is no dtype of NumPy") from None
+    if given is None:  # which NumPy takes for float64
+        raise ValueError(f"{name} has None; give a dtype such as float32")
     return dtype
 
 
 def _cast_from(dtype: np.dtype[Any]) -> np.dtype[Any]:
     """How kernels see inputs of a dtype that they cast."""
     if not reads(dtype):
-        raise ValueError(f"casts has {dtype}; inputs of it are cast before kernels read them")
+        raise ValueError(
+            f"casts has {dtype}; it must be float16, bfloat16, float32, float64, bool or an "
+            "integer of 8, 32 or 64 bits, all native: others are cast before kernels read them"
+        )
     return stored_as(dtype)
 
 

@@ -6,6 +6,7 @@ that NumPy has cast, bit for bit, and within the gates of the extended-precision
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import TYPE_CHECKING, Any
 
 import ml_dtypes
@@ -182,7 +183,72 @@ def test_differences_of_wide_integers_are_exact_by_turns(name: str, wide: Any) -
             assert_accurate(result, exact_softmax(sign * x.astype(F8), 1))
 
 
+@pytest.mark.parametrize(("given", "wanted"), [("?", None), ("f8", F4), ("i8", F4), (HALF, F8)])
+@pytest.mark.parametrize("function", [fastsoftmax.softmax, fastsoftmax.softmin])
+def test_slices_of_one_element(function: Any, given: Any, wanted: Any) -> None:
+    x = np.ones((_casts.LEAST_CAST, 1), given)
+    infinite = given == "f8"
+    if infinite:
+        x[1] = 1e300  # in float32
+    for _ in range(3):
+        result = function(read_only(x), 1, wanted)
+        assert np.isnan(result[1]).all() == infinite
+        assert (np.delete(result, 1, 0) == 1).all()
+
+
+@pytest.mark.parametrize("given", ["i8", "u8", "i4", "f8"])
+@pytest.mark.parametrize("wanted", [F4, HALF])
+@pytest.mark.parametrize("count", [1, 9000])
+def test_unusual_temperatures_make_no_difference_to_the_cast(
+    given: str, wanted: Any, count: int
+) -> None:
+    largest = 2**24 if wanted == F4 else 2**11
+    x = np.full((count, 3), [largest + 1, largest, 0], given)
+    for temperature in (1e-30, np.where(np.arange(count) == 0, 1e-30, 1.0)[:, np.newaxis]):
+        result = softmax(x, 1, wanted, temperature=temperature)
+        assert np.array_equal(result, softmax(x.astype(wanted), 1, temperature=temperature))
+        assert (result[:, 0] == result[:, 1]).all()
+
+
+def test_a_wider_out_holds_rounded_results_at_any_temperature() -> None:
+    x = cast_logits((200, 100), F4)
+    for temperature in (0.7, 1e-25, 1e25):
+        out = np.empty(x.shape)
+        fastsoftmax.log_softmax(x, 1, temperature=temperature, out=out)
+        assert np.array_equal(out, fastsoftmax.log_softmax(x, 1, temperature=temperature))
+
+
+def test_losses_of_wide_integers_are_exact_by_turns() -> None:
+    x = np.random.default_rng(1).integers(0, 9, (130, 130))
+    far, classes = x + (1 << 62), np.arange(130)
+    wanted = fastsoftmax.cross_entropy(x.astype(F8), classes)
+    for each in (x, far, far, x, x, far, x):
+        assert np.isclose(fastsoftmax.cross_entropy(each, classes), wanted, rtol=1e-15)
+        share, _ = fastsoftmax.top_k(each, 3, 1)
+        assert np.allclose(share, fastsoftmax.top_k(x.astype(F8), 3, 1)[0], rtol=1e-15)
+
+
 # --- Memory ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("given", [HALF, np.dtype("i8"), np.dtype("u1"), np.dtype("i2")], ids=str)
+def test_nothing_is_copied_that_could_be_read(given: Any) -> None:
+    """But for integers of 16 bits, and these once."""
+    x, classes = np.ones((400, 1000), given), np.zeros(400, np.int64)
+    dtype = F4 if given.itemsize < 8 else F8
+    for call in (
+        lambda: fastsoftmax.logsumexp(x, 1, dtype),
+        lambda: fastsoftmax.cross_entropy(x, classes),
+        lambda: fastsoftmax.top_k(x, 3, 1),
+    ):
+        for _ in range(3):
+            call()
+            tracemalloc.start()
+            call()
+            _, peak = tracemalloc.get_traced_memory()
+            tracemalloc.stop()
+            most = 1.1 * x.size * dtype.itemsize if given == np.int16 else 0.1 * x.nbytes
+            assert peak < most + 50_000
 
 
 def test_out_may_share_memory_with_what_is_cast() -> None:

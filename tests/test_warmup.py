@@ -296,7 +296,16 @@ def test_kernels_that_cast_what_they_read() -> None:
     assert warmup(**{**rows, "layouts": "split", "dtypes": ["float32"], "casts": "bool"}) == 15 + 1
 
 
-@pytest.mark.parametrize("given", ["int16", ">f4", "longdouble", "no dtype"])
-def test_dtypes_that_are_cast_beforehand_are_refused(given: str) -> None:
+@pytest.mark.parametrize("given", ["int16", ">f4", "longdouble", "no dtype", None])
+def test_dtypes_that_are_cast_beforehand_are_refused(given: Any) -> None:
     with pytest.raises(ValueError, match="casts has"):
         warmup(**LEAST, casts=[given])
+
+
+def test_the_command_knows_bfloat16_by_name() -> None:
+    code = """
+        from fastsoftmax.cli import main
+        words = ["--layouts", "narrow", "--classes", "", "--dtypes", "float32", "--serial"]
+        raise SystemExit(main(["warmup", *words, "--casts", "bfloat16"]))
+    """
+    assert "reading-int16" in processes.run(code)
