@@ -31,6 +31,7 @@ from fastsoftmax.kernels.memory import (
     store,
 )
 from fastsoftmax.kernels.operations import (
+    COPY,
     MASKED,
     NEGATED,
     Operation,
@@ -374,8 +375,18 @@ def deliver(
     if options & MASKED != 0:
         shown = slice_at(bases[MASK], slice_, batch, MASK)
         hide(results, shown, start, count, dims, hidden_result(operation, results))
-    scatter(results, out, start, count, dims)
+    if is_row(dims, TARGET):
+        copy_out(results, advance(out, start), count, streaming)
+    else:
+        scatter(results, out, start, count, dims)
     return gradual
+
+
+@device
+def copy_out(results: Any, out: Any, count: Any, streaming: Any) -> None:
+    """Write `count` results that are neighbours as they are."""
+    nothing = (lanes(results), lanes(results)), None
+    write_block(COPY, results, results, out, count, nothing, streaming)
 
 
 @formula

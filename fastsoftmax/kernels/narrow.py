@@ -11,7 +11,7 @@ from typing import Any
 
 from fastsoftmax._jit import device
 from fastsoftmax.kernels import exponential
-from fastsoftmax.kernels.along import is_plain, unwanted, write_block
+from fastsoftmax.kernels.along import copy_out, is_plain, unwanted
 from fastsoftmax.kernels.cells import degrees_of, note, notes_for, summarise
 from fastsoftmax.kernels.elements import as_computed, computed_like
 from fastsoftmax.kernels.few import is_few, raised_by, turn_few, turn_few_back
@@ -30,7 +30,6 @@ from fastsoftmax.kernels.memory import (
 )
 from fastsoftmax.kernels.operands import kernel_over
 from fastsoftmax.kernels.operations import (
-    COPY,
     MASKED,
     NEGATED,
     NEGATIVE_INFINITY,
@@ -149,13 +148,6 @@ def _from(notes: Any, part: Value) -> Any:
 
 
 @device
-def _deliver(rows: Any, target: Any, count: Any, streaming: Any) -> None:
-    """Copy `count` neighbouring elements."""
-    nothing = (lanes(rows), lanes(rows)), None
-    write_block(COPY, rows, rows, target, count, nothing, streaming)
-
-
-@device
 def _rows_of(
     bases: Any, operand: Any, place: Any, step: Any, shown: Any, fill: Any, call: Any, rows: Any
 ) -> Any:
@@ -244,7 +236,7 @@ def _scatter(rows: Any, out: Any, step: Any, call: Any) -> None:
     for i in range(present):
         row, place = advance(rows, i * length), advance(out, i * step)
         if is_row(dims, TARGET):
-            _deliver(row, place, length, False)
+            copy_out(row, place, length, False)
         else:
             scatter(row, place, 0, length, dims)
 
@@ -271,7 +263,7 @@ def _empty(
         hide_rows(rows, shown, hidden_result(operation, rows), of_rows)
     out, step = _at(places, start, axes, TARGET)
     if side_by_side:
-        _deliver(rows, out, present * length, streaming)
+        copy_out(rows, out, present * length, streaming)
     else:
         _scatter(rows, out, step, of_rows)
     return gradual
