@@ -38,7 +38,18 @@ def extremes(numbers: Array) -> tuple[float, float]:
 
 def is_exact(array: Array, dtype: np.dtype[Any]) -> bool:
     """Whether no integer is so large that float64, if that is the dtype, may have to round it."""
-    if not is_wide(array.dtype) or dtype != FLOAT64:
-        return True
-    smallest, largest = extremes(array)
+    return not may_round(array.dtype, dtype) or are_exact(array)
+
+
+def may_round(given: np.dtype[Any], dtype: np.dtype[Any]) -> bool:
+    """Whether integers of a dtype are as many as that, and cast to float64."""
+    return is_wide(given) and dtype == FLOAT64
+
+
+def are_exact(numbers: Array) -> bool:
+    """Whether float64 holds integers, or did where these are what it made of them."""
+    if FEW < numbers.size <= _PIECE and numbers.dtype == FLOAT64:  # one reduction of two
+        largest: float = np.maximum.reduce(np.abs(numbers), None).item()
+        return largest < _LEAST_ROUNDED
+    smallest, largest = extremes(numbers)
     return smallest > -_LEAST_ROUNDED and largest < _LEAST_ROUNDED

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastsoftmax import _launch
-from fastsoftmax._dtypes import FLOAT64, is_wide
-from fastsoftmax._extremes import extremes, is_exact
+from fastsoftmax._dtypes import FLOAT64
+from fastsoftmax._extremes import are_exact, extremes, may_round
 from fastsoftmax._memory import LARGE_BYTES, maker_like, numpy_empty
 from fastsoftmax._plans import OnePass, Plan
 from fastsoftmax._quiet import quiet
@@ -200,11 +200,11 @@ def of_singles(operation: Callable[..., Array], source: Array, dtype: np.dtype[A
 
 def if_exact(way: Way, array: Array, dtype: np.dtype[Any]) -> Way:
     """The way of calls whose kernels read inputs like this one, if it `is_exact`."""
-    if not is_wide(array.dtype) or dtype != FLOAT64:
+    if not may_round(array.dtype, dtype):
         return way
 
     def checked_first(array: Array, *others: Any) -> Any:
-        return way(array, *others) if is_exact(array, FLOAT64) else None
+        return way(array, *others) if are_exact(array) else None
 
     return known_for(checked_first, array.size + _cost(way))
 
@@ -236,7 +236,8 @@ def after_casts(
 
     `in_place`: the one input is cast to where `way` writes its results.
     """
-    _, *others = inputs
+    first, *others = inputs
+    rounds = in_place and may_round(first.dtype, dtype)
     makers = [None if each.dtype == dtype else maker_like(each, dtype) for each in inputs]
     make, make_second = makers[0], makers[1] if others else None
 
@@ -248,11 +249,11 @@ def after_casts(
         temperature: Array | None = None,
     ) -> Any:
         if make is not None:
-            if in_place and not is_exact(array, dtype):
-                return None
             cast = out if in_place and out is not None else make(array)
             quiet(np.copyto, cast, array, "unsafe")
             array = cast
+            if rounds and not are_exact(cast):
+                return None
         if make_second is not None and second is not None:
             cast = make_second(second)
             quiet(np.copyto, cast, second, "unsafe")
