@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastsoftmax._cpu import HAS_HALF
-from fastsoftmax._dtypes import FLOAT32, FLOAT64, is_wide
+from fastsoftmax._dtypes import FLOAT32, FLOAT64
 from fastsoftmax._extremes import is_exact
 from fastsoftmax._quiet import quiet
 from fastsoftmax.kernels import operations as ops
@@ -87,8 +87,8 @@ def whole_elements(array: Array) -> bool:
 
 def cast(call: Call, array: Array, target: Array) -> None:
     """Write `array`, cast to the dtype of the call first, to `target`."""
-    is_exact_first = call.dtype == target.dtype == FLOAT64 and call.operation is not ops.BACKWARD
-    if is_exact_first and is_wide(array.dtype):
+    differs = call.operation is not ops.BACKWARD and call.dtype == target.dtype
+    if differs and not is_exact(array, target.dtype):
         _cast_wide_integers(call, array, target)
     else:
         cast_rounding(call, array, target)
@@ -112,13 +112,11 @@ def with_exact_differences(call: Call) -> Call:
 
 
 def _cast_wide_integers(call: Call, array: Array, target: Array) -> None:
-    """64-bit integers as float64; slices where that would round, as differences from the max.
+    """Integers as float64; slices where that would round, as differences from the max.
 
     Softmax is the same either way, and the differences are exact wherever it is not 0.
     """
     np.copyto(target, array, casting="unsafe")
-    if is_exact(array, target.dtype):
-        return
     exact = 1 << 53
     info, shown = np.iinfo(array.dtype), _shown(call.where)
     low = array.min(axis=call.dims, keepdims=True, initial=info.max, where=shown)

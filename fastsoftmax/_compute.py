@@ -90,8 +90,8 @@ def elementwise(call: Call) -> Array:
         return _deliver(_plain.elementwise(call), call.out)
     if call.is_single:
         (array,) = call.inputs
-        cast, result = quiet(array.astype, call.dtype, copy=False), empty_like(array, call.dtype)
-        return _deliver(_plain.singles(cast, result, call.where), call.out)
+        logits, result = quiet(array.astype, call.dtype, copy=False), empty_like(array, call.dtype)
+        return _deliver(_plain.singles(logits, result, call.where), call.out)
     quotient = _temperature.divided_afterwards(call)
     call = _temperature.with_usual(call)
     stored = stored_of(call, work)
