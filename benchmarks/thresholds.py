@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 HELP = "cost of a parallel launch by threading layer, and of an element by kernel"
 LAYERS = ("tbb", "omp", "workqueue")
 CALLS, ROUNDS = 50, 40
-TASKS_PER_THREAD = 4
+PAUSE, WORK = 0.01, 1e6
+"""Seconds after which threads sleep, and nanoseconds that are worth waking them."""
 ELEMENTS = "elements"
 DTYPES = ("float32", "float64")
 # A call for each kernel, small enough for the second-level cache.
@@ -32,7 +33,7 @@ CALLS_OF_KERNELS = {
     "along, short slices": ("log_softmax", (1000, 65), 1),
     "columns": ("softmax", (100, 500), 0),
     "columns, gradients": ("softmax_backward", (1000, 100), 0),
-    "split": ("softmax", (60_000,), 0),
+    "split": ("softmax", (150_000,), 0),
 }
 
 
@@ -48,10 +49,12 @@ def run(arguments: argparse.Namespace) -> int:
     rows = []
     for layer in LAYERS:
         answer = _ask(layer, arguments.threads)
-        columns = [tables.duration(answer.get(name)) for name in ("minimum", "median")]
+        columns = [tables.duration(answer.get(name)) for name in ("awake", "asleep")]
         rows.append([Datum(layer), *columns, Datum(answer.get("error", ""))])
     render = Table(
-        f"A parallel launch, {arguments.threads} threads", ["layer", "minimum", "median", ""], rows
+        f"A parallel launch, {arguments.threads} threads",
+        ["layer", "threads awake", "asleep", ""],
+        rows,
     )
     race.render(render)
     rows = [
@@ -96,33 +99,39 @@ def element_costs() -> dict[str, dict[str, float]]:
 
 
 def launch_cost() -> dict[str, float]:
-    """Seconds of a parallel loop over tasks that do next to nothing, less those of a serial one."""
-    import numba
+    """Seconds of a launch of tasks that do nothing, less those of doing them on one thread.
+
+    One launch after the other, and after a pause in which threads fall asleep.
+    """
     import numpy as np
 
     import fastsoftmax
+    from fastsoftmax._jit import kernel_of
+    from fastsoftmax._launch import Job
 
-    # Offers Numba the TBB of this environment, as every large call does.
+    # Loads the layer, as every large call does.
     fastsoftmax.softmax(np.zeros((1024, 1024), np.float32), 1)
 
-    def body(marks: Any) -> None:
-        for i in numba.prange(marks.size):
-            marks[i] += 1
+    def nothing(_values: Any, _table: Any, _scratch: Any, _first: int, _last: int) -> None:
+        pass
 
-    marks = np.zeros(TASKS_PER_THREAD * numba.get_num_threads(), np.int64)
-    serial, parallel = numba.njit(body), numba.njit(parallel=True)(body)
-    costs = []
-    for call in (serial, parallel):
-        call(marks)
+    kernel, dtype = kernel_of(nothing, "nothing", ("bytes",)), np.dtype(np.uint8)
+    given = np.zeros(1, dtype), np.zeros(1, np.intp)
+    serial, parallel = (Job(kernel, dtype, 100, WORK, workers) for workers in (1, None))
+    costs: dict[str, list[float]] = {"awake": [], "asleep": []}
+    for job in (serial, parallel):
+        job.run(given)
     for _ in range(ROUNDS):
-        spent = []
-        for call in (serial, parallel):
-            start = time.perf_counter()
-            for _ in range(CALLS):
-                call(marks)
-            spent.append((time.perf_counter() - start) / CALLS)
-        costs.append(spent[1] - spent[0])
-    return {"minimum": min(costs), "median": float(np.median(costs))}
+        for name, calls, pause in (("awake", CALLS, 0.0), ("asleep", 1, PAUSE)):
+            spent = []
+            for job in (serial, parallel):
+                time.sleep(pause)
+                start = time.perf_counter()
+                for _ in range(calls):
+                    job.run(given)
+                spent.append((time.perf_counter() - start) / calls)
+            costs[name].append(spent[1] - spent[0])
+    return {name: float(np.median(each)) for name, each in costs.items()}
 
 
 if __name__ == "__main__":

@@ -11,11 +11,10 @@ from typing import Any, TypeVar
 
 import numba
 import numpy as np
-from llvmlite import ir
-from numba.core import cgutils, types
-from numba.extending import NativeValue, intrinsic, models, register_model, unbox
+from numba.core import types
 
-from fastsoftmax import _cache
+from fastsoftmax import _cache, _loops
+from fastsoftmax._addresses import BYTES, WORD, WORDS, Data
 from fastsoftmax._cpu import FIRST_LEVEL_BYTES, VECTOR_BYTES
 from fastsoftmax._device import DeviceCompiler
 
@@ -37,8 +36,6 @@ _INLINED: dict[str, Any] = {**_UNWRAPPED, "forceinline": True}
 _APART: dict[str, Any] = {**_UNWRAPPED, "forceinline": False}
 
 
-COUNTER_STEP = 16
-"""Counters of tasks are so many numbers apart: on cache lines of their own."""
 SCRATCH_UNIT = 64
 """Scratch memory comes in multiples of this many bytes."""
 
@@ -61,26 +58,6 @@ def device_apart(function: F) -> F:
     return jitted
 
 
-class Data(types.CPointer):  # type: ignore[misc]  # Numba has no type hints
-    """Where the elements of an array begin: all of an array that a kernel is handed.
-
-    Numba takes arrays apart into seven fields and a counted reference, 60 ns each: most of
-    the time of a small call.  Whoever calls holds the arrays, so their addresses will do.
-    """
-
-
-register_model(Data)(models.PointerModel)
-
-
-@unbox(Data)  # type: ignore[untyped-decorator]
-def _data_of(kind: Data, array: Any, c: Any) -> NativeValue:
-    """The field that follows a Python object's own in NumPy's struct of an array."""
-    address = c.context.get_value_type(kind)
-    field = c.builder.gep(array, [ir.IntType(64)(object.__basicsize__)])
-    place = c.builder.bitcast(field, address.as_pointer())
-    return NativeValue(c.builder.load(place))
-
-
 @contextlib.contextmanager
 def _uncollected() -> Iterator[None]:
     """Without Python's garbage collector, which takes a sixth of the time of compiling.
@@ -96,12 +73,32 @@ def _uncollected() -> Iterator[None]:
             gc.enable()
 
 
-class Kernel:
-    """A kernel in its two builds: serial, and parallel over its tasks.
+class _Code:
+    """A function of machine code that others call by its address."""
 
-    Both run the same function, whose last four arguments are the geometry of the call
-    (kernels/strides.py), scratch memory, the first task and the end of the tasks to do.
-    Builds are made, or read from the cache, one by one.
+    def __init__(self, function: Callable[..., Any], name: str, **options: Any) -> None:
+        # Symbols of machine code are named after their function.  Two kernels of one name, from
+        # the caches of two processes, would be taken for one another.
+        self._dispatcher = _cached(function, name, **options)
+
+    def state(self, signature: Any) -> str:
+        """``"compiled"`` in this process, ``"cached"`` on disk or ``"absent"``."""
+        return _state_of(self._dispatcher, signature)
+
+    def compile(self, signature: Any) -> tuple[Callable[..., Any], np.ndarray[Any, Any]]:
+        """What Python calls, and the address in an array, compiled or read from the cache."""
+        with _uncollected():
+            entry: Callable[..., Any] = self._dispatcher.compile(signature)
+        code = self._dispatcher.overloads[signature.args]
+        address = code.library.get_pointer_to_function(code.fndesc.llvm_func_name)
+        return entry, np.array([address], np.intp)
+
+
+class Kernel:
+    """A kernel: a function over tasks, and the loops that share its tasks among threads.
+
+    The last four arguments of the function are the geometry of the call (kernels/strides.py),
+    scratch memory, the first task and the end of the tasks to do.
     """
 
     def __init__(
@@ -115,14 +112,9 @@ class Kernel:
         self._given = given
         self._readers: dict[str, Kernel] = {}
         self.arguments = arguments
-        # Symbols of machine code are named after their function.  Two kernels of one name, from
-        # the caches of two processes, would be taken for one another.
-        self._function, name = function, f"{self.name}-serial"
-        self._serial = numba.njit(**_OPTIONS)(_named(function, name))
-        self._serial._cache = _cache.KernelCache(name, _fingerprint())
-        self._loop = _Loop.over(tuple(kind if kind in _ARRAYS else "bytes" for kind in arguments))
-        self._entries: dict[tuple[str, bool], Callable[..., None]] = {}
-        self._addresses: dict[str, np.ndarray[Any, Any]] = {}
+        self.loop = Loop.over(tuple(kind if kind in _ARRAYS else "bytes" for kind in arguments))
+        self._function, self._code = function, _Code(function, f"{self.name}-serial")
+        self._builds: dict[str, tuple[Callable[..., None], np.ndarray[Any, Any]]] = {}
 
     def reading(self, given: np.dtype[Any]) -> Kernel:
         """The kernel that does the same to inputs of another dtype than that of results.
@@ -133,93 +125,101 @@ class Kernel:
             self._readers[given.char] = Kernel(self._function, self.name, self.arguments, given)
         return self._readers[given.char]
 
-    def entry(self, dtype: np.dtype[Any], parallel: bool) -> Callable[..., None] | None:
-        """The build for arrays of `dtype`; None as long as it is not there.
+    def entry(self, dtype: np.dtype[Any]) -> Callable[..., None] | None:
+        """``run(*arrays, geometry, scratch, first, last)`` for arrays of `dtype`.
 
-        The serial one is ``run(*arrays, geometry, scratch, first, last)``, the parallel one
-        ``run(workers, counters, tasks, grain, turned, scratch, room, serial, arguments)`` with the
-        `address` of the serial one.  Each of `workers` has a share of `tasks`, of neighbours, and
-        takes `grain` of them at a time, by a counter that is 0 at first, `COUNTER_STEP` numbers
-        from the next one.  Then it does the same to the shares of
-        others, so that a thread that the system holds back holds up nobody else.  It has
-        `room` bytes of `scratch` for itself.
-
-        Called again, a thread finds in its caches what it had there: with one counter for all,
-        (1000, 1000) float32 took 180 us on two cores, so 174.  Even more so if it is `turned`
-        every other time, 1 for 0, and begins at the end of its share: 162.
+        None as long as it is not there.
         """
-        return self._entries.get((dtype.char, parallel))
+        found = self._builds.get(dtype.char)
+        return found and found[0]
 
-    def state(self, dtype: np.dtype[Any], parallel: bool) -> str:
+    def state(self, dtype: np.dtype[Any]) -> str:
         """``"compiled"`` in this process, ``"cached"`` on disk or ``"absent"``."""
-        if (dtype.char, parallel) in self._entries:
+        if dtype.char in self._builds:
             return "compiled"
-        states = [_state_of(self._serial, self._signature(dtype))]
-        if (dtype.char, False) in self._entries:
-            states = ["compiled"]
-        if parallel:
-            states.append(self._loop.state())
-        return min(states, key=_STATES.index)
+        return self._code.state(self._signature(dtype))
 
-    def compile(self, dtype: np.dtype[Any], parallel: bool) -> Callable[..., None]:
-        """The same, compiled or read from the cache."""
-        if parallel:
-            if (dtype.char, False) not in self._entries:
-                self.compile(dtype, False)
-            entry = self._loop.compile()
-        else:
-            signature = self._signature(dtype)
-            with _uncollected():
-                entry = self._serial.compile(signature)
-            code = self._serial.overloads[signature.args]
-            address = code.library.get_pointer_to_function(code.fndesc.llvm_func_name)
-            self._addresses[dtype.char] = np.array([address], np.intp)
-        self._entries[dtype.char, parallel] = entry
-        return entry
+    def compile(self, dtype: np.dtype[Any]) -> Callable[..., None]:
+        """The same as `entry`, compiled or read from the cache."""
+        self._builds[dtype.char] = self._code.compile(self._signature(dtype))
+        return self._builds[dtype.char][0]
 
     def address(self, dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
-        """Where the machine code of the serial build is."""
-        return self._addresses[dtype.char]
+        """Where the machine code for arrays of `dtype` is."""
+        return self._builds[dtype.char][1]
 
     def _signature(self, dtype: np.dtype[Any]) -> Any:
         source = numba.from_dtype(self._given or dtype)
         given = [_argument(kind, numba.from_dtype(dtype), source) for kind in self.arguments]
-        task = types.intp
-        return types.none(*given, Data(task), Data(types.uint8), task, task)
+        return types.none(*given, WORDS, BYTES, WORD, WORD)
 
 
-class _Loop:
-    """The parallel build, for all kernels with so many arguments.
+class Loop:
+    """The parallel builds (`_loops`) of all kernels with so many arguments.
 
-    It calls the serial build by its address, to which it is no matter what the addresses of
-    arrays point to.  Called by name, that would be compiled a second time as a part of the
+    They call a kernel by its address, to which it is no matter what the addresses of arrays
+    point to.  Called by name, that would be compiled a second time as a part of the
     loop: two seconds; and a loop for each kernel would take a third of a second each.
     """
 
     def __init__(self, arguments: tuple[str, ...]) -> None:
-        name = f"parallel-{len(arguments)}"
-        given = [_argument(kind, types.uint8, types.uint8) for kind in arguments]
-        task, scratch = types.intp, Data(types.uint8)
-        numbers = task, Data(task), task, task, task, scratch, task, Data(task)
-        self._signature = types.none(*numbers, types.Tuple([*given, Data(task)]))
-        self._dispatcher = numba.njit(parallel=True, **_OPTIONS)(_named(_loop(), name))
-        self._dispatcher._cache = _cache.KernelCache(name, _fingerprint())
+        # The type of a share does not tell its loop's arguments, so its name does.
+        arrays = [f"-{kind}-{i}" for i, kind in enumerate(arguments) if kind in _ARRAYS]
+        self.name = f"parallel-{len(arguments)}{''.join(arrays)}"
+        kinds = *[_argument(kind, types.uint8, types.uint8) for kind in arguments], WORDS
+        loops = _loops.loops(kinds, device)
+        self._runs = {
+            False: _Code(loops.in_prange, f"{self.name}-in-prange", parallel=True),
+            True: _Code(loops.by_tasks, f"{self.name}-by-tasks"),
+        }
+        self._share = _Code(loops.share, f"{self.name}-share")
+        self._entry, self._signature = (
+            _Code(loops.entry, self.name),
+            _loops.entry_signature(kinds),
+        )
+        self._builds: dict[bool, tuple[Callable[..., bool], dict[int, int]]] = {}
 
     @staticmethod
     @functools.cache
-    def over(arguments: tuple[str, ...]) -> _Loop:
+    def over(arguments: tuple[str, ...]) -> Loop:
         """That for arguments of these kinds."""
-        return _Loop(arguments)
+        return Loop(arguments)
 
-    def state(self) -> str:
+    def state(self, by_tasks: bool) -> str:
         """See `Kernel.state`."""
-        return _state_of(self._dispatcher, self._signature)
+        return self._runs[by_tasks].state(_loops.RUN_SIGNATURE)
 
-    def compile(self) -> Callable[..., None]:
-        """What `Kernel.entry` is in parallel, compiled or read from the cache."""
-        with _uncollected():
-            entry: Callable[..., None] = self._dispatcher.compile(self._signature)
-        return entry
+    def build(self, by_tasks: bool) -> tuple[Callable[..., bool], dict[int, int]] | None:
+        """``entry(job, arguments)`` and words of such a job; None as long as it is not there."""
+        return self._builds.get(by_tasks)
+
+    def compile(self, by_tasks: bool) -> tuple[Callable[..., bool], dict[int, int]]:
+        """The same, compiled or read from the cache."""
+        words = {}
+        if by_tasks:
+            words[_loops.SHARE] = int(self._share.compile(_loops.SHARE_SIGNATURE)[1][0])
+        words[_loops.RUN] = int(self._runs[by_tasks].compile(_loops.RUN_SIGNATURE)[1][0])
+        entry, _ = self._entry.compile(self._signature)
+        self._builds[by_tasks] = entry, words
+        return entry, words
+
+
+@functools.cache
+def _member() -> _Code:
+    return _Code(_loops.member_of_team(device), "member-of-team")
+
+
+def member() -> int:
+    """The address of what the tasks of a team do."""
+    _, address = _member().compile(_loops.MEMBER_SIGNATURE)
+    return int(address[0])
+
+
+def _cached(function: Callable[..., None], name: str, **options: Any) -> Any:
+    """A function for Numba to compile, that is kept on disk by that name."""
+    dispatcher = numba.njit(**{**_OPTIONS, **options})(_named(function, name))
+    dispatcher._cache = _cache.KernelCache(name, _fingerprint())
+    return dispatcher
 
 
 _STATES = ("absent", "cached", "compiled")
@@ -238,8 +238,7 @@ class Entry:
     def __init__(
         self, function: Callable[..., Any], name: str, result: Any, arguments: tuple[Any, ...]
     ) -> None:
-        self._dispatcher = numba.njit(**_WITH_OBJECTS)(_named(function, name))
-        self._dispatcher._cache = _cache.KernelCache(name, _fingerprint())
+        self._dispatcher = _cached(function, name, **_WITH_OBJECTS)
         self._signature = result(*arguments)
 
     def compile(self) -> Callable[..., Any]:
@@ -286,71 +285,3 @@ def _argument(kind: str, dtype: Any, source: Any) -> Any:
         "slices": types.Array(types.float64, 2, "C"),
         "blocks": types.Array(types.float64, 3, "C"),
     }[kind]
-
-
-def _loop() -> Callable[..., None]:
-    """A loop over tasks, see `Kernel.entry`."""
-
-    def run(
-        workers: int,
-        counters: Any,
-        tasks: int,
-        grain: int,
-        turned: int,
-        scratch: Any,
-        room: int,
-        serial: Any,
-        arguments: Any,
-    ) -> None:
-        for worker in numba.prange(workers):
-            own = _offset(scratch, worker * room)
-            for turn in range(workers):
-                share = (worker + turn) % workers
-                begin, end = share * tasks // workers, (share + 1) * tasks // workers
-                counter = _offset(counters, share * COUNTER_STEP)
-                first = begin + _fetch_and_add(counter, grain)
-                while first < end:
-                    last = min(first + grain, end)
-                    if turned != 0:
-                        _call(serial, arguments, own, begin + end - last, begin + end - first)
-                    else:
-                        _call(serial, arguments, own, first, last)
-                    first = begin + _fetch_and_add(counter, grain)
-
-    return run
-
-
-@intrinsic
-def _fetch_and_add(_context, counter, _amount):  # type: ignore[no-untyped-def]
-    """Add to the number at an address, atomically; returns what it was."""
-
-    def codegen(_context: Any, builder: ir.IRBuilder, _sig: Any, args: Any) -> Any:
-        return builder.atomic_rmw("add", *args, "monotonic")
-
-    return types.intp(counter, types.intp), codegen
-
-
-@intrinsic
-def _call(_context, place, arguments, own, first, last):  # type: ignore[no-untyped-def]
-    """Call the serial build whose address is at `place`."""
-    kinds = *arguments.types, own, first, last
-
-    def codegen(context: Any, builder: ir.IRBuilder, _sig: Any, args: Any) -> Any:
-        place, given, *rest = args
-        function = context.call_conv.get_function_type(types.none, kinds)
-        address = builder.load(builder.bitcast(place, function.as_pointer().as_pointer()))
-        codes = [*cgutils.unpack_tuple(builder, given), *rest]
-        context.call_conv.call_function(builder, address, types.none, kinds, codes)
-        return context.get_dummy_value()
-
-    return types.none(place, arguments, own, first, last), codegen
-
-
-@intrinsic
-def _offset(_context, address, _count):  # type: ignore[no-untyped-def]
-    """The address `count` elements further on."""
-
-    def codegen(_context: Any, builder: ir.IRBuilder, _sig: Any, args: Any) -> Any:
-        return builder.gep(args[0], [args[1]])
-
-    return address(address, types.intp), codegen

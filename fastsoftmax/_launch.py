@@ -18,7 +18,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import functools
-import itertools
 import multiprocessing
 import os
 import sys
@@ -29,23 +28,37 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numba
 import numpy as np
 
+from fastsoftmax import _team
 from fastsoftmax._compiling import starting, undisturbed
-from fastsoftmax._jit import COUNTER_STEP
+from fastsoftmax._loops import COST, JOB_WORDS, LEAST, MOST, ROOM, SERIAL, TASKS, TEAM, TURNS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from fastsoftmax._jit import Kernel
+    from fastsoftmax._jit import Kernel, Loop
 
-# What starting a parallel kernel costs, in nanoseconds; measured by
-# `python -m benchmarks thresholds`.
-LAUNCH_COST = {"tbb": 6_000, "omp": 8_000, "workqueue": 120_000}
-LEAST_LAUNCH = min(LAUNCH_COST.values())
+
+class Costs(NamedTuple):
+    """What launches take on a threading layer; measured by `python -m benchmarks thresholds`."""
+
+    launch: int
+    """Nanoseconds, if threads are awake."""
+    awake: int = 0
+    """For how many cycles of the processor's clock they are, after a launch."""
+    wake: int = 0
+    """Nanoseconds if they sleep."""
+
+
+COSTS = {
+    "tbb": Costs(2_500, 2_000_000, 50_000),
+    "tbb, by Numba's loop": Costs(6_000),
+    "omp": Costs(4_000, 10_000_000, 1_000_000),
+    "workqueue": Costs(120_000),
+}
+LEAST_LAUNCH = min(each.launch for each in COSTS.values())
 # A launch has to be worth this many times its cost.
 WORTH = 4
 _LEAST_COST = WORTH * LEAST_LAUNCH
-# Shares of the work per thread: enough for a thread that is held back to lose its to others.
-SHARES = 4
 
 
 class _Scratch(threading.local):
@@ -62,11 +75,6 @@ class _Scratch(threading.local):
 
 
 own = _Scratch()
-# The lock round parallel launches is held by whoever removed the key.  Python looks for
-# interrupts when a call returns, so that one could fall between a lock's `acquire` and the
-# `try` after it; it doesn't between the removal of a key and the next statement.
-_idle = {"threads": True}
-_launches = itertools.count()
 _serial_only = False
 
 
@@ -77,13 +85,11 @@ class Job:
     are enough for all threads.  If it `turns`, each launch begins where the last one ended, which
     the caches have still where arrays come again: as input once more, or as what was written.
 
-    All that can be found out beforehand is.  A kernel leaves little of Python in the caches, so
-    that each step towards the next one takes several times what it takes by itself: 17 of the
-    157 us of (1000, 1000) float32 on two threads were spent that way, and 6 are now.
+    All that can be found out beforehand is, and the rest is left to machine code (`_loops`).
     """
 
     __slots__ = (
-        "_cost", "_dtype", "_least", "_most", "_parallel", "_scratch", "_tasks", "_turns", "kernel"
+        "_cost", "_dtype", "_launch", "_most", "_scratch", "_tasks", "_words", "kernel"
     )  # fmt: skip
 
     def __init__(
@@ -98,50 +104,66 @@ class Job:
         turns: bool = True,
     ) -> None:
         self.kernel = kernel
-        self._turns = 1 if turns else 0
-        self._dtype, self._tasks, self._cost = dtype, tasks, cost
-        self._scratch, self._least = scratch, least
+        self._dtype, self._tasks, self._cost, self._scratch = dtype, tasks, cost, scratch
         self._most = _most_threads(tasks, cost, workers)
-        self._parallel: Callable[..., None] | None = None
+        self._words = np.zeros(JOB_WORDS, np.intp)
+        numbers = self._most, tasks, least, int(cost), 1 if turns else 0, scratch
+        self._words[[MOST, TASKS, LEAST, COST, TURNS, ROOM]] = numbers
+        self._launch: Callable[[tuple[Any, ...]], bool] = self._launch_first
 
     def run(self, arguments: tuple[Any, ...]) -> None:
         """Do all tasks."""
-        tasks, scratch = self._tasks, self._scratch
-        count = _threads(self._most, self._cost)
-        if count > 1:
-            mine = False
-            try:
-                try:
-                    del _idle["threads"]
-                except KeyError:
-                    pass  # some other thread of this process is in a launch
-                else:
-                    mine = True
-                if mine:
-                    parallel = self._parallel
-                    if parallel is None:
-                        parallel = self._parallel = ready(self.kernel, self._dtype, True)
-                    grain = max(-(-tasks // (count * SHARES)), min(self._least, -(-tasks // count)))
-                    counters = np.zeros(count * COUNTER_STEP, np.intp)
-                    turned = next(_launches) & self._turns
-                    memory, serial = own.bytes(count * scratch), self.kernel.address(self._dtype)
-                    given = memory, scratch, serial, arguments
-                    parallel(count, counters, tasks, grain, turned, *given)
-                    return
-            finally:
-                if mine:
-                    _idle["threads"] = True
-        ready(self.kernel, self._dtype, False)(*arguments, own.bytes(scratch), 0, tasks)
+        if self._most == 1 or not self._launch(arguments):
+            tasks, scratch = self._tasks, own.bytes(self._scratch)
+            ready(self.kernel, self._dtype)(*arguments, scratch, 0, tasks)
+
+    def words(self) -> np.ndarray[Any, Any] | None:
+        """The job for the loops (`_loops`); None if it is not to be launched as things are."""
+        if _threads(self._most, self._cost) == 1 or _started is None:
+            return None
+        if self._words[SERIAL] == 0:
+            ready(self.kernel, self._dtype)
+            _, found = ready_loop(self.kernel.loop)
+            team, words = _started.team, self._words
+            words[MOST] = min(_affordable(self._most, self._cost), team.threads)
+            team.reserve(int(words[MOST]) * self._scratch)
+            words[list(found)] = list(found.values())
+            words[TEAM] = team.memory.ctypes.data
+            words[SERIAL] = self.kernel.address(self._dtype)[0]
+        return self._words
+
+    def _launch_first(self, arguments: tuple[Any, ...]) -> bool:
+        """Do all tasks on several threads and return True, or do none."""
+        words = self.words()
+        if words is None or _started is None:
+            return False
+        entry, _ = ready_loop(self.kernel.loop)
+
+        def launch(arguments: tuple[Any, ...]) -> bool:
+            return entry(words, arguments)
+
+        def launch_alone(arguments: tuple[Any, ...]) -> bool:
+            return threading.active_count() == 1 and entry(words, arguments)
+
+        self._launch = launch_alone if _started.name == "workqueue" else launch
+        return self._launch(arguments)
 
 
-def ready(kernel: Kernel, dtype: np.dtype[Any], parallel: bool) -> Callable[..., None]:
-    """A build of a kernel, compiled if it is not yet."""
-    entry = kernel.entry(dtype, parallel)
+def ready(kernel: Kernel, dtype: np.dtype[Any]) -> Callable[..., None]:
+    """A kernel for one thread, compiled if it is not yet."""
+    entry = kernel.entry(dtype)
     if entry is None:
-        entry = undisturbed(
-            lambda: kernel.entry(dtype, parallel) or kernel.compile(dtype, parallel)
-        )
+        entry = undisturbed(lambda: kernel.entry(dtype) or kernel.compile(dtype))
     return entry
+
+
+def ready_loop(loop: Loop) -> tuple[Callable[..., bool], dict[int, int]]:
+    """See `Loop.build`: that for the layer that is started, compiled if it is not yet."""
+    by_tasks = has_tasks()
+    found = loop.build(by_tasks)
+    if found is None:
+        found = undisturbed(lambda: loop.build(by_tasks) or loop.compile(by_tasks))
+    return found
 
 
 def is_serial(tasks: int, cost: float) -> bool:
@@ -170,7 +192,23 @@ def _threads(most: int, cost: float) -> int:
         return 1
     if started.name == "workqueue" and threading.active_count() > 1:
         return 1
-    return min(most, started.available(), started.quota)
+    return min(_affordable(most, cost), started.available())
+
+
+def _affordable(most: int, cost: float) -> int:
+    """Threads that the layer has enough work for."""
+    assert _started is not None
+    return min(most, 2 * int(cost / _started.least_cost), _started.quota)
+
+
+def has_tasks() -> bool:
+    """Whether launches are tasks; not as long as no layer is started."""
+    return _started is not None and _started.team.has_tasks
+
+
+def survives_threads() -> bool:
+    """Whether other threads may launch what they like on the layer that is started."""
+    return _started is not None and _started.name != "workqueue"
 
 
 def has_layer() -> bool:
@@ -187,6 +225,7 @@ class _Layer(NamedTuple):
     available: Callable[[], int]
     """How many threads Numba is set to use."""
     quota: int
+    team: _team.Team
 
 
 _started: _Layer | None = None
@@ -194,18 +233,26 @@ _started: _Layer | None = None
 
 def _start() -> _Layer | None:
     """Have Numba load its threading layer; None if the one that was asked for cannot be loaded."""
-    global _started  # noqa: PLW0603  # there is one layer in a process
     _offer_tbb()
     try:
         with starting():
             numba.get_num_threads()
     except (ImportError, ValueError):
         return None
-    name = layer()
-    launch = LAUNCH_COST.get(name, max(LAUNCH_COST.values()))
-    # Numba's public function takes a lock in each call, which the child of a fork may find locked.
-    available = getattr(numba.np.ufunc.parallel, "_get_num_threads", _count_threads)
-    _started = _Layer(name, WORTH * launch, available, _quota())
+    return undisturbed(_know_layer)
+
+
+def _know_layer() -> _Layer:
+    global _started  # noqa: PLW0603  # there is one layer in a process
+    if _started is None:
+        name = layer()
+        # The public function takes a lock in each call, which the child of a fork may find locked.
+        numbas = getattr(numba.np.ufunc.parallel, "_get_num_threads", None)
+        available = numbas or ctypes.CFUNCTYPE(ctypes.c_int)(_count_threads)
+        functions = _team.functions_of(name, available)
+        costs = COSTS["tbb, by Numba's loop" if name == "tbb" and len(functions) == 1 else name]
+        team = _team.Team(numba.config.NUMBA_NUM_THREADS, functions, costs.awake, costs.wake)
+        _started = _Layer(name, WORTH * costs.launch, available, _quota(), team)
     return _started
 
 
@@ -261,13 +308,19 @@ def _read(path: str) -> str:
 def _after_fork() -> None:
     global _serial_only  # noqa: PLW0603  # a forked child starts afresh
     # Threads that were in a launch are not there, and their layer waits for them.
-    launching = "threads" not in _idle
-    _idle["threads"] = True
+    launching = _started is not None and _started.team.is_launching()
     _serial_only = _serial_only or launching or layer() == "omp"
+    if _started is not None:
+        _started.team.begin_anew(not _serial_only)
+
+
+def _after_fork_in_parent() -> None:
+    if _started is not None:
+        _started.team.ask_anew()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+    os.register_at_fork(after_in_parent=_after_fork_in_parent, after_in_child=_after_fork)
 # Imported in a child whose parent may have launched OpenMP's threads before.
 if multiprocessing.parent_process() is not None:
     _after_fork()

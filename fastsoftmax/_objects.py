@@ -16,7 +16,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import NativeValue, box, intrinsic, models, register_model, unbox
 
-from fastsoftmax._jit import Data
+from fastsoftmax._addresses import Data, code_of_stored_call
 
 # Fields of an object, and of an array after those (`PyArrayObject_fields` of NumPy's C API).
 _HEADER = object.__basicsize__ // 8
@@ -164,3 +164,17 @@ def call_kernel(_context, kernel, arrays, _tasks):  # type: ignore[no-untyped-de
         return context.get_dummy_value()
 
     return types.none(kernel, arrays, types.intp), codegen
+
+
+@intrinsic
+def call_released(_context, place, words, given):  # type: ignore[no-untyped-def]
+    """The same as `call_stored`, while other Python threads run."""
+
+    def codegen(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> Any:
+        api = context.get_python_api(builder)
+        state = api.save_thread()
+        found = code_of_stored_call(context, builder, sig, args)
+        api.restore_thread(state)
+        return found
+
+    return types.boolean(place, words, given), codegen

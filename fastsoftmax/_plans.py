@@ -161,7 +161,10 @@ class Plan:
     def state(self, parallel: bool) -> str:
         """The state of the code, see `Kernel.state`: the worst of all kernels."""
         order = ("absent", "cached", "compiled")
-        return min((kernel.state(self.dtype, parallel) for kernel in self.kernels), key=order.index)
+        states = [kernel.state(self.dtype) for kernel in self.kernels]
+        if parallel:
+            states += [kernel.loop.state(_launch.has_tasks()) for kernel in self.kernels]
+        return min(states, key=order.index)
 
     def read(self, given: np.dtype[Any]) -> None:
         """Have kernels read inputs of this dtype, not that of results."""
@@ -215,7 +218,7 @@ class OneKernel(Plan):
         """See `Plan.launcher`."""
         table, tasks = self.table, self.tasks
         if self.is_serial(workers):
-            kernel = _launch.ready(self.kernel, self.dtype, False)
+            kernel = _launch.ready(self.kernel, self.dtype)
             size, scratch = self.scratch, _launch.own.bytes
             if self.is_bare:
                 return lambda given: kernel(given[0], given[1], table, scratch(size), 0, tasks)

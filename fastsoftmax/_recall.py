@@ -12,15 +12,16 @@ third of a second, once on a machine.
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.lib.array_utils import byte_bounds
 
-from fastsoftmax import _shortcuts
+from fastsoftmax import _launch, _shortcuts
 from fastsoftmax._arguments import MISSING
 from fastsoftmax._compiling import compiling, undisturbed
 from fastsoftmax._jit import Entry, device
+from fastsoftmax._loops import ASKS_TWICE, RUN
 from fastsoftmax._memory import numpy_empty
 from fastsoftmax._objects import (
     ALIGNED,
@@ -42,13 +43,14 @@ from fastsoftmax._objects import (
     beyond,
     call_kernel,
     call_object,
+    call_released,
     drop,
     follow,
     reference,
 )
 
 if TYPE_CHECKING:
-    from fastsoftmax._jit import Kernel
+    from fastsoftmax._facts import Direct
     from fastsoftmax._shortcuts import Way
 
 Array = np.ndarray[Any, Any]
@@ -85,37 +87,15 @@ _COUNT = _ARRAYS + 5
 _IGNORED = _OBJECTS + _COUNT
 """All bits for each argument that is an array, as any of its kind will do; else none."""
 _CODE = _IGNORED + _COUNT
-"""The machine code of a kernel; 0: the owner is a way, for Python to go."""
-_TABLE, _TASKS, _SCRATCH, _MAKE, _MAKE_WITH, _OWNER, _BESIDES = range(_CODE + 1, _CODE + 8)
+"""The machine code of a kernel; 0: the owner is a way, for Python to go,"""
+_JOB = _CODE + 1
+"""but for what threads can do of it (`_loops`), if there is that."""
+_TABLE, _TASKS, _SCRATCH, _MAKE, _MAKE_WITH, _OWNER, _BESIDES = range(_JOB + 1, _JOB + 8)
 """From the last one on: the operands besides input and result; the first is 0 if there are none."""
 _OTHERS = 4
 _FIELDS = _BESIDES + _OTHERS
 # The first record is none: it tells where two objects are.
 _NONE, _ARRAY = 0, 1
-
-
-class Direct(NamedTuple):
-    """A kernel that does a whole call on one thread."""
-
-    kernel: Kernel
-    stored: np.dtype[Any]
-    """How the kernel sees elements."""
-    table: Array
-    tasks: int
-    scratch: int
-    dtype: np.dtype[Any]
-    shape: tuple[int, ...] | None
-    """That of a fresh result; None if it is not C-contiguous, and NumPy's to find."""
-    besides: tuple[Array, ...] = ()
-    """What stands for second input, mask, temperature and summary; a bare kernel has none."""
-
-
-class Facts(NamedTuple):
-    """What is known about a way."""
-
-    cost: float
-    """Nanoseconds of work, roughly."""
-    direct: Direct | None
 
 
 _records = np.zeros((1 + _MOST_RECORDS, _FIELDS), np.int64)
@@ -204,21 +184,38 @@ def _is_recorded(record, given, records):  # type: ignore[no-untyped-def]
 
 
 @device
-def _compute(record, input, result, where, second):  # type: ignore[no-untyped-def]
-    """Have the kernel of a record do all of a call."""
-    code, tasks = follow(record, _CODE), record[_TASKS]
-    table, scratch = follow(record, _TABLE), follow(record, _SCRATCH)
-    source, target = follow(input, DATA), follow(result, DATA)
-    if record[_BESIDES] == 0:
-        call_kernel(code, (source, target, table, scratch), tasks)
-        return
+def _others(record, where, second):  # type: ignore[no-untyped-def]
+    """The operands besides input and result, for kernels that have them."""
     other, mask = follow(record, _BESIDES), follow(record, _BESIDES + 1)
-    temperature, summary = follow(record, _BESIDES + 2), follow(record, _BESIDES + 3)
     if record[_SECOND * _STEP + _RANK] != 0:
         other = follow(second, DATA)
     if record[_WHERE * _STEP + _RANK] != 0:
         mask = follow(where, DATA)
-    call_kernel(code, (source, target, other, mask, temperature, summary, table, scratch), tasks)
+    return other, mask, follow(record, _BESIDES + 2), follow(record, _BESIDES + 3)
+
+
+@device
+def _compute(record, input, result, where, second):  # type: ignore[no-untyped-def]
+    """Have the kernel of a record do all of a call."""
+    code, tasks = follow(record, _CODE), record[_TASKS]
+    table, scratch = follow(record, _TABLE), follow(record, _SCRATCH)
+    both = follow(input, DATA), follow(result, DATA)
+    if record[_BESIDES] == 0:
+        call_kernel(code, both + (table, scratch), tasks)  # noqa: RUF005
+    else:
+        operands = both + _others(record, where, second)
+        call_kernel(code, operands + (table, scratch), tasks)  # noqa: RUF005
+
+
+@device
+def _share_out(record, input, result, where, second):  # type: ignore[no-untyped-def]
+    """Have threads do all of a call, or nothing; returns whether they did."""
+    job, table = follow(record, _JOB), follow(record, _TABLE)
+    both = follow(input, DATA), follow(result, DATA)
+    if record[_BESIDES] == 0:
+        return call_released(beyond(job, RUN), job, both + (table,))  # noqa: RUF005
+    operands = both + _others(record, where, second)
+    return call_released(beyond(job, RUN), job, operands + (table,))  # noqa: RUF005
 
 
 def _recall(records, name, input, dim, dtype, axis, out, where, temperature, workers, second):  # type: ignore[no-untyped-def]
@@ -249,17 +246,26 @@ def _recall(records, name, input, dim, dtype, axis, out, where, temperature, wor
         record = beyond(records, number * _FIELDS)
         if not _is_recorded(record, given, records):
             continue
-        if record[_CODE] == 0:
-            return reference(follow(record, _OWNER))
-        if not is_fresh:
-            _compute(record, input, out, where, second)
-            return reference(out)
-        # While Python runs, another thread may record another call in this place.
         owner = reference(follow(record, _OWNER))
-        result = call_object(follow(record, _MAKE), follow(record, _MAKE_WITH))
-        if address(result) != 0:
-            _compute(record, input, result, where, second)
+        is_job = record[_CODE] == 0
+        if is_job and record[_JOB] == 0:
+            return owner
+        if is_fresh:
+            result = call_object(follow(record, _MAKE), follow(record, _MAKE_WITH))
+        else:
+            result = reference(out)
+        # While Python ran, another thread may have recorded another call in this place.
+        is_there = record[_OWNER] == address(owner)
+        if address(result) != 0 and is_there:
+            if not is_job:
+                _compute(record, input, result, where, second)
+            elif not _share_out(record, input, result, where, second):
+                drop(result)
+                return owner
         drop(owner)
+        if address(result) != 0 and not is_there:
+            drop(result)
+            return reference(nothing)
         return result
     return reference(nothing)
 
@@ -275,7 +281,7 @@ def ready() -> None:
 # --- Recording ----------------------------------------------------------------------------
 
 
-def _record(key: Any, arguments: tuple[Any, ...], second: Any, way: Way) -> None:
+def record_call(key: Any, arguments: tuple[Any, ...], second: Any, way: Way) -> None:
     """Have calls like this one recognised, if that is worth it."""
     facts, name = getattr(way, "facts", None), key[0]
     input, dim, dtype, axis, out, where, temperature, workers = arguments
@@ -291,8 +297,10 @@ def _record(key: Any, arguments: tuple[Any, ...], second: Any, way: Way) -> None
     ):
         return
     direct = facts.direct
+    job = None if direct is None or direct.job is None else direct.job.words()
     aligned = all(each is None or each.flags.aligned for each in arrays)  # ways look themselves
-    if facts.cost > _MOST_DIRECT or not aligned or (out is None and direct and not direct.shape):
+    too_long = facts.cost > _MOST_DIRECT if job is None else not _launch.survives_threads()
+    if too_long or not aligned or (out is None and direct and not direct.shape):
         direct = None
     # Equal calls whose objects are others each time would take all places.
     whole_key = key, axis is MISSING
@@ -309,14 +317,7 @@ def _record(key: Any, arguments: tuple[Any, ...], second: Any, way: Way) -> None
             fields[_IGNORED + number] = -1
     owner: Any = way
     if direct is not None:
-        scratch, made_with = numpy_empty(direct.scratch, np.uint8), (direct.shape, direct.dtype)
-        owner = direct, scratch, made_with
-        fields[_CODE] = direct.kernel.address(direct.stored)[0]
-        fields[_TABLE], fields[_SCRATCH] = direct.table.ctypes.data, scratch.ctypes.data
-        fields[_TASKS] = direct.tasks
-        fields[_MAKE], fields[_MAKE_WITH] = id(numpy_empty), id(made_with)
-        if direct.besides:
-            fields[_BESIDES:_FIELDS] = [each.ctypes.data for each in direct.besides]
+        owner = _directed(fields, direct, job, way)
     fields[_OWNER] = id(owner)
     if not _open():
         return
@@ -333,6 +334,27 @@ def _record(key: Any, arguments: tuple[Any, ...], second: Any, way: Way) -> None
         _owners[number] = whole_key, owner, given, dtypes, numpy_empty
         place[_RANK + 1 :] = fields[_RANK + 1 :]
         place[_RANK] = fields[_RANK]
+
+
+def _directed(fields: Array, direct: Direct, job: Array | None, way: Way) -> Any:
+    """Describe what computes directly, `job` or a kernel; returns who keeps all that it needs."""
+    owner: Any = way
+    made_with = direct.shape, direct.dtype
+    if job is None:
+        scratch = numpy_empty(direct.scratch, np.uint8)
+        owner = direct, scratch, made_with
+        fields[_CODE] = direct.kernel.address(direct.stored)[0]
+        fields[_TASKS], fields[_SCRATCH] = direct.tasks, scratch.ctypes.data
+    else:
+        # Threads may use it while another thread records another call in this place.
+        job, made_with = vars(way).setdefault("recorded", (job.copy(), made_with))
+        job[ASKS_TWICE] = 1
+        fields[_JOB] = job.ctypes.data
+    fields[_TABLE] = direct.table.ctypes.data
+    fields[_MAKE], fields[_MAKE_WITH] = id(numpy_empty), id(made_with)
+    if direct.besides:
+        fields[_BESIDES:_FIELDS] = [each.ctypes.data for each in direct.besides]
+    return owner
 
 
 def _described(array: Array, out: Array | None, may_be_out: bool) -> Array:
@@ -367,6 +389,3 @@ def _open() -> bool:
     _shortcuts.records = _records
     _shortcuts.recall = entry
     return True
-
-
-_shortcuts.record = _record

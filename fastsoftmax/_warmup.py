@@ -64,22 +64,23 @@ def warmup(
     classes = [_number_of_classes(each) for each in _several(classes)]
     stored = {storage(_dtype_of("dtypes", each)) for each in _several(dtypes)}
     given = {_cast_from(_dtype_of("casts", each)) for each in _several(casts)}
-    # To compile a parallel build loads the threading layer, which is to be the one of calls.
-    builds = (False, True) if parallel and _launch.has_layer() else (False,)
     wanted = {
-        (reader, dtype, build)
+        (reader, dtype)
         for function in functions
         for layout in layouts
         for dtype in stored
         for kernel in kernels_for(function, layout, classes)
         for reader in (kernel, *_readers(kernel, function, dtype, given))
-        for build in builds
     }
-    ordered = sorted(wanted, key=lambda each: (each[0].name, each[1].str, each[2]))
+    ordered = sorted(wanted, key=lambda each: (each[0].name, each[1].str))
     jobs: list[tuple[str, Callable[[], Any]]] = [
-        (f"{kernel.name} {dtype} {_BUILDS[build]}", partial(_launch.ready, kernel, dtype, build))
-        for kernel, dtype, build in ordered
+        (f"{kernel.name} {dtype}", partial(_launch.ready, kernel, dtype))
+        for kernel, dtype in ordered
     ]
+    # To compile a parallel build loads the threading layer, which is to be the one of calls.
+    if parallel and _launch.has_layer():
+        loops = {kernel.loop.name: kernel.loop for kernel, _ in ordered}
+        jobs += [(name, partial(_launch.ready_loop, loops[name])) for name in sorted(loops)]
     if jobs:
         jobs.append(("recall of small calls", _recall.ready))
     for done, (name, compile_it) in enumerate(jobs):
@@ -89,9 +90,6 @@ def warmup(
     if progress is not None:
         progress(len(jobs), len(jobs), "ready")
     return len(jobs)
-
-
-_BUILDS = {False: "serial", True: "parallel"}
 
 
 def _several(given: Any) -> list[Any]:

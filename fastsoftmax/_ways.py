@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastsoftmax import _launch
+from fastsoftmax import _launch, _shortcuts
 from fastsoftmax._dtypes import FLOAT64
 from fastsoftmax._extremes import are_exact, extremes, may_round
+from fastsoftmax._facts import Direct, Facts
 from fastsoftmax._memory import LARGE_BYTES, maker_like, numpy_empty
 from fastsoftmax._plans import OnePass, Plan
 from fastsoftmax._quiet import quiet
-from fastsoftmax._recall import Direct, Facts
+from fastsoftmax._recall import record_call
 from fastsoftmax.kernels.strides import SECOND, SOURCE, TEMPERATURE
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, Any]
 
 _INT64 = np.dtype(np.int64)
+
+_shortcuts.record = record_call
 
 
 def of_results(
@@ -46,10 +49,11 @@ def of_results(
     """
     make = maker_like(operands[SOURCE], dtype, dims if plan.streaming else ())
     direct = _direct(plan, operands, dtype, workers)
-    if direct is not None and not direct.besides and dtype == plan.dtype:
-        return _shortest(plan, direct, make)
-    if direct is None and isinstance(plan, OnePass) and plan.is_bare and plan.corner is None:
-        return _short(plan, make, workers)
+    if direct is not None and direct.job is None:
+        if not direct.besides and dtype == plan.dtype:
+            return _shortest(plan, direct, make)
+    elif isinstance(plan, OnePass) and plan.is_bare and plan.corner is None:
+        return _short(plan, make, workers, direct)
     compute = _computing(plan, operands, workers)
 
     def way(
@@ -84,7 +88,7 @@ def _cost(*ways: Way) -> float:
 
 def _shortest(plan: Plan, direct: Direct, make: Callable[[Array], Array]) -> Way:
     """The way of calls that need nothing but memory for the result, if that."""
-    kernel = _launch.ready(direct.kernel, direct.stored, False)
+    kernel = _launch.ready(direct.kernel, direct.stored)
     table, tasks, size, scratch = direct.table, direct.tasks, direct.scratch, _launch.own.bytes
 
     def way(array: Array, out: Array | None = None, *_: None) -> Array:
@@ -96,7 +100,9 @@ def _shortest(plan: Plan, direct: Direct, make: Callable[[Array], Array]) -> Way
     return known_for(way, plan.cost, direct)
 
 
-def _short(plan: OnePass, make: Callable[[Array], Array], workers: int | None) -> Way:
+def _short(
+    plan: OnePass, make: Callable[[Array], Array], workers: int | None, direct: Direct | None
+) -> Way:
     """The same of calls that may take threads, or whose elements have to be aligned."""
     run, table = plan.job(workers).run, plan.table
 
@@ -110,24 +116,28 @@ def _short(plan: OnePass, make: Callable[[Array], Array], workers: int | None) -
         run((array, out, table))
         return out
 
-    return known_for(way, plan.cost)
+    return known_for(way, plan.cost, direct)
 
 
 def _direct(
     plan: Plan, operands: tuple[Array, ...], dtype: np.dtype[Any], workers: int | None
 ) -> Direct | None:
     """What it takes to do without a way, if that is possible."""
-    if not (isinstance(plan, OnePass) and plan.is_serial(workers) and plan.corner is None):
+    if not isinstance(plan, OnePass) or plan.corner is not None:
         return None
     source, _, *others = operands
     if plan.streaming:  # which needs elements to be aligned, as ways see to
         return None
     if others[TEMPERATURE - SECOND].size > 1:  # which is checked in each call
         return None
-    if source.size * dtype.itemsize >= LARGE_BYTES:  # which is not worth it
+    job = None if plan.is_serial(workers) else plan.job(workers)
+    is_large = source.size * dtype.itemsize >= LARGE_BYTES
+    if is_large and job is None:  # which is not worth it
         return None
-    strides = maker_like(source, dtype)(source).strides
-    flat = strides == numpy_empty(source.shape, dtype).strides  # axes of size 1 as well
+    flat = False  # large results are made by Python
+    if not is_large:
+        strides = maker_like(source, dtype)(source).strides
+        flat = strides == numpy_empty(source.shape, dtype).strides  # axes of size 1 as well
     # Others than placeholders come with each call; those of the first one are not to be held.
     nothing = np.zeros(1)
     besides = tuple(each.reshape(1) if each.size == 1 else nothing for each in others)
@@ -140,6 +150,7 @@ def _direct(
         dtype,
         source.shape if flat else None,
         () if plan.is_bare else besides,
+        job,
     )
 
 

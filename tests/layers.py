@@ -51,11 +51,11 @@ class Children:
 
     def run_at_once(self, code: str, wanted: int = 1) -> None:
         """The same with nothing computed before."""
-        printed = processes.run(PREPARE + textwrap.dedent(code), **_variables(self.layer))
+        printed = processes.run(PREPARE + textwrap.dedent(code), **variables(self.layer))
         assert printed.split() == [self.wanted] * wanted
 
 
-def _variables(layer: str) -> dict[str, str | None]:
+def variables(layer: str) -> dict[str, str | None]:
     """The environment in which a layer can be loaded, if it is installed at all."""
     libraries = [f"{sys.prefix}/lib", os.environ.get("LD_LIBRARY_PATH", "")]
     return {

@@ -35,6 +35,11 @@ def direct() -> int:
     return np.count_nonzero(_recall._records[1:, _recall._CODE])
 
 
+def launched() -> int:
+    """How many of the recorded calls are threads'."""
+    return np.count_nonzero(_recall._records[1:, _recall._JOB])
+
+
 def array(shape: Any, dtype: Any = np.float32) -> Array:
     """As `logits`, to be written to."""
     return logits(shape, dtype, 3.0).copy()

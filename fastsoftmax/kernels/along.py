@@ -313,23 +313,23 @@ def _result(operation: Operation, x: Value, g: Any, scope: Any) -> Value:
 
 @device
 def write_block(
-    operation: Any, x: Any, g: Any, out: Any, count: Any, scope: Any, streaming: Any
+    operation: Any, x: Any, g: Any, out: Any, count: Any, scope: Any, ahead: Any
 ) -> None:
-    """Write the results of a block whose elements are neighbours."""
+    """Write the results of a block whose elements are neighbours, as `results_ahead` has it."""
     step = lane_count(x)
     lead = 0
-    if streaming:
+    if ahead < 0:
         lead = min(elements_before_line(out), count)
         # Lines that two blocks share are written twice, through the caches.
         prefetch_to_write(out, 0)
         prefetch_to_write(out, count - 1)
     whole = lead + (count - lead) // step * step
-    if streaming:
+    if ahead < 0:
         for j in range(lead, whole, step):
             _write_group(operation, x, g, out, j, None, scope, True)
     else:
         for j in range(lead, whole, step):
-            fetch_results(out, j, lanes(x))
+            fetch_results(out, j, ahead, lanes(x))
             _write_group(operation, x, g, out, j, None, scope, False)
     if lead > 0:
         # As the end of a line: the line after it is past the caches already, and a store
@@ -340,12 +340,12 @@ def write_block(
 
 
 @device
-def _write(operation: Any, x: Any, g: Any, out: Any, count: Any, scope: Any, streaming: Any) -> Any:
+def _write(operation: Any, x: Any, g: Any, out: Any, count: Any, scope: Any, ahead: Any) -> Any:
     """`write_block`, gradually if need be; returns whether it was."""
     if is_gradual(operation, x, count, scope[0]):
-        write_block(gradual_of(operation), x, g, out, count, scope, streaming)
+        write_block(gradual_of(operation), x, g, out, count, scope, ahead)
         return True
-    write_block(operation, x, g, out, count, scope, streaming)
+    write_block(operation, x, g, out, count, scope, ahead)
     return False
 
 
@@ -360,7 +360,7 @@ def deliver(
     scope: Any,
     call: Any,
     results: Any,
-    streaming: Any,
+    ahead: Any,
 ) -> Any:
     """Write the results of a block ``(kept, second input)`` to where they belong.
 
@@ -370,23 +370,23 @@ def deliver(
     x, g = block
     out = slice_at(bases[TARGET], slice_, batch, TARGET)
     if is_row(dims, TARGET) and options & MASKED == 0:
-        return _write(operation, x, g, advance(out, start), count, scope, streaming)
-    gradual = _write(operation, x, g, results, count, scope, False)
+        return _write(operation, x, g, advance(out, start), count, scope, ahead)
+    gradual = _write(operation, x, g, results, count, scope, 0)
     if options & MASKED != 0:
         shown = slice_at(bases[MASK], slice_, batch, MASK)
         hide(results, shown, start, count, dims, hidden_result(operation, results))
     if is_row(dims, TARGET):
-        copy_out(results, advance(out, start), count, streaming)
+        copy_out(results, advance(out, start), count, ahead)
     else:
         scatter(results, out, start, count, dims)
     return gradual
 
 
 @device
-def copy_out(results: Any, out: Any, count: Any, streaming: Any) -> None:
+def copy_out(results: Any, out: Any, count: Any, ahead: Any) -> None:
     """Write `count` results that are neighbours as they are."""
     nothing = (lanes(results), lanes(results)), None
-    write_block(COPY, results, results, out, count, nothing, streaming)
+    write_block(COPY, results, results, out, count, nothing, ahead)
 
 
 @formula

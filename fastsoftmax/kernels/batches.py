@@ -58,6 +58,7 @@ from fastsoftmax.kernels.strides import (
     SUMMARY,
     TARGET,
     described,
+    results_ahead,
     slice_at,
     zero,
 )
@@ -139,7 +140,8 @@ def _batches(operation: Operation, bare: bool, writes: bool) -> Any:
         """All steps for the slices `first` to `last` - 1."""
         like = computed_like(bases[TARGET])
         numbers = exponential.numbers(like)
-        length, streaming, most, _, plane, batch, dims = described(geometry)
+        length, _, most, _, plane, batch, dims = described(geometry)
+        ahead = results_ahead(geometry, bases[TARGET])
         call, apart = (batch, dims, options), pitch(like, length)
         staged, kept = workspace(like, ROW_BYTES), workspace(like, ROW_BYTES)
         other, results = workspace(like, ROW_BYTES), workspace(like, ROW_BYTES)
@@ -216,11 +218,11 @@ def _batches(operation: Operation, bare: bool, writes: bool) -> Any:
                 quotient = quotients[i], quotients[MOST_SLICES + i]
                 scope = quotient, cool_for(operation, degrees[i], like)
                 justified |= write(
-                    operation, bases, slice_, 0, length, block, scope, call, results, streaming
+                    operation, bases, slice_, 0, length, block, scope, call, results, ahead
                 )
         if not justified:
             forget_underflows()
-        if streaming:
+        if ahead < 0:
             stream_fence(bases[TARGET])
 
     name = f"batches-{operation.name}" if writes else f"batches-summary-{operation.name}"

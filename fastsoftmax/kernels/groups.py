@@ -79,9 +79,9 @@ def fetch_group(x: Value, j: Value, like: Value) -> None:
 
 
 @formula
-def fetch_results(out: Value, j: Value, like: Value) -> None:
-    """The same for results that are written through the caches."""
-    ask_to_write(out, j + RESULTS_AHEAD_BYTES * 8 // out.dtype.bitwidth, like)
+def fetch_results(out: Value, j: Value, ahead: Value, like: Value) -> None:
+    """Ask for the lines of results that come so many elements after those at `j`."""
+    ask_to_write(out, j + ahead, like)
 
 
 @device

@@ -13,7 +13,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from fastsoftmax._jit import Data
+from fastsoftmax._addresses import Data
 from fastsoftmax.kernels.values import (
     INT32,
     INT64,

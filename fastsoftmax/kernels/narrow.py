@@ -55,6 +55,7 @@ from fastsoftmax.kernels.strides import (
     is_packed,
     is_row,
     negate,
+    results_ahead,
     scatter,
     strides_of,
     zero,
@@ -236,7 +237,7 @@ def _scatter(rows: Any, out: Any, step: Any, call: Any) -> None:
     for i in range(present):
         row, place = advance(rows, i * length), advance(out, i * step)
         if is_row(dims, TARGET):
-            copy_out(row, place, length, False)
+            copy_out(row, place, length, 0)
         else:
             scatter(row, place, 0, length, dims)
 
@@ -249,7 +250,7 @@ def _empty(
     length, axes, dims, options = call
     places, start, present = group
     of_rows = present, length, axes, dims, options
-    packed, side_by_side, streaming = how
+    packed, side_by_side, leaving = how
     group_like = lanes(rows)
     shuffled = _is_shuffled(packed, present, length, rows)
     quotient = load_like(notes[0], 0, group_like), load_like(notes[1], 0, group_like)
@@ -263,7 +264,7 @@ def _empty(
         hide_rows(rows, shown, hidden_result(operation, rows), of_rows)
     out, step = _at(places, start, axes, TARGET)
     if side_by_side:
-        copy_out(rows, out, present * length, streaming)
+        copy_out(rows, out, present * length, leaving)
     else:
         _scatter(rows, out, step, of_rows)
     return gradual
@@ -282,7 +283,8 @@ def _narrow(operation: Operation, bare: bool, writes: bool) -> Any:
         """
         like = computed_like(bases[TARGET])
         numbers = exponential.numbers(like)
-        length, streaming, _, _, plane, axes, dims = described(geometry)
+        length, _, _, _, plane, axes, dims = described(geometry)
+        leaving = results_ahead(geometry, bases[TARGET])
         call = length, axes, dims, options
         tile, other = workspace(like, _TILE_BYTES), workspace(like, _TILE_BYTES)
         rows, tops = workspace(like, _ROWS_BYTES), workspace(like, _TOPS_BYTES)
@@ -342,7 +344,7 @@ def _narrow(operation: Operation, bare: bool, writes: bool) -> Any:
                 start = begin + i * strip
                 group = places, start, min(strip, run - start)
                 tiles = advance(tile, i * size), advance(other, i * size)
-                how = packed, side_by_side, streaming
+                how = packed, side_by_side, leaving
                 justified |= empty(
                     operation, tiles, _from(notes, i * strip), group, call, rows, how
                 )
@@ -350,7 +352,7 @@ def _narrow(operation: Operation, bare: bool, writes: bool) -> Any:
             done += count
         if not justified:
             forget_underflows()
-        if streaming:
+        if leaving < 0:
             stream_fence(bases[TARGET])
 
     name = f"narrow-{operation.name}" if writes else f"narrow-summary-{operation.name}"

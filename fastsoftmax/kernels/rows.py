@@ -42,6 +42,7 @@ from fastsoftmax.kernels.strides import (
     described,
     gather,
     is_row,
+    results_ahead,
     scatter,
     slice_at,
     zero,
@@ -127,7 +128,7 @@ def _share_out(state: Any, shares: Any, k: Any, quotient: Any, terms: Any, lengt
 
 @device_apart
 def write_results(
-    operation: Any, terms: Any, count: Any, quotient: Any, place: Any, streaming: Any
+    operation: Any, terms: Any, count: Any, quotient: Any, place: Any, ahead: Any
 ) -> None:
     """Write the results of a block of a row by themselves.
 
@@ -136,19 +137,19 @@ def write_results(
     """
     out, begin, dims, results = place
     there = advance(out, begin) if is_row(dims, TARGET) else results
-    write_block(operation, terms, terms, there, count, (quotient, None), streaming)
+    write_block(operation, terms, terms, there, count, (quotient, None), ahead)
     if not is_row(dims, TARGET):
         scatter(results, out, begin, count, dims)
 
 
 @device
-def deliver(terms: Any, count: Any, quotient: Any, place: Any, streaming: Any) -> Any:
+def deliver(terms: Any, count: Any, quotient: Any, place: Any, ahead: Any) -> Any:
     """The same, gradually if need be; returns whether it was."""
     gradual = is_gradual(SOFTMAX, terms, count, quotient)
     if gradual:
-        write_results(gradual_of(SOFTMAX), terms, count, quotient, place, streaming)
+        write_results(gradual_of(SOFTMAX), terms, count, quotient, place, ahead)
     else:
-        write_results(SOFTMAX, terms, count, quotient, place, streaming)
+        write_results(SOFTMAX, terms, count, quotient, place, ahead)
     return gradual
 
 
@@ -164,9 +165,9 @@ def rows(source: Any, target: Any, geometry: Any, scratch: Any, first: Any, last
     like = computed_like(out_base)
     numbers = exponential.numbers(like)
     setting = like, numbers, None
-    length, streaming, _, _, _, batch, dims = described(geometry)
+    length, _, _, _, _, batch, dims = described(geometry)
     x_direct, out_direct = is_row(dims, SOURCE), is_row(dims, TARGET)
-    streaming = streaming and out_direct
+    ahead = results_ahead(geometry, out_base) if out_direct else 0
     size = block_length(like)
     blocks = (length + size - 1) // size
     # A last block that is short has no room for the maximum of the next row beside it.
@@ -209,13 +210,13 @@ def rows(source: Any, target: Any, geometry: Any, scratch: Any, first: Any, last
             above_block, writes = advance(above, begin), row > first
             if writes and is_gradual(SOFTMAX, above_block, count, quotient):
                 place = out_row, begin, dims, results
-                write_results(gradual_of(SOFTMAX), above_block, count, quotient, place, streaming)
+                write_results(gradual_of(SOFTMAX), above_block, count, quotient, place, ahead)
                 writes, justified = False, True
                 quotient = nothing
             out, lead = results, 0
             if writes and out_direct:
                 out = advance(out_row, begin)
-                if streaming:
+                if ahead < 0:
                     lead = min(elements_before_line(out), count)
                     # Lines that two blocks share are written twice, through the caches.
                     prefetch_to_write(out, 0)
@@ -232,7 +233,7 @@ def rows(source: Any, target: Any, geometry: Any, scratch: Any, first: Any, last
                 out,
                 lead,
                 turn_of(x, below, out, count, like),
-                streaming and writes,
+                ahead if writes else 0,
                 numbers,
             )
             high, low = folded(sums)
@@ -246,7 +247,7 @@ def rows(source: Any, target: Any, geometry: Any, scratch: Any, first: Any, last
         if rest > 0:
             begin = main * size
             last_x = block_at(x_row, begin, rest, dims, x_direct, ending)
-            if streaming:
+            if ahead < 0:
                 fetch_groups(last_x, 0, rest, like)
             last_top = largest_of(last_x, rest, like)
             frame, k = frame_of(last_top, like, numbers, None)
@@ -255,7 +256,7 @@ def rows(source: Any, target: Any, geometry: Any, scratch: Any, first: Any, last
             if row > first:
                 quotient = shares[2 * main], shares[2 * main + 1]
                 place = out_row, begin, dims, results
-                justified |= deliver(advance(above, begin), rest, quotient, place, streaming)
+                justified |= deliver(advance(above, begin), rest, quotient, place, ahead)
         row_top = largest_top(state, blocks)
         if needs_shift(SOFTMAX, row_top, like, numbers, None):
             by, logits = narrow(row_top, like), (x_row, spare)
@@ -275,8 +276,8 @@ def rows(source: Any, target: Any, geometry: Any, scratch: Any, first: Any, last
         count = min(size, length - begin)
         quotient = shares[2 * block], shares[2 * block + 1]
         place = out_row, begin, dims, results
-        justified |= deliver(advance(above, begin), count, quotient, place, streaming)
+        justified |= deliver(advance(above, begin), count, quotient, place, ahead)
     if not justified:
         forget_underflows()
-    if streaming:
+    if ahead < 0:
         stream_fence(out_base)

@@ -36,7 +36,16 @@ from fastsoftmax.kernels.rows import (
     reduce_shifted,
     write_results,
 )
-from fastsoftmax.kernels.strides import SOURCE, TARGET, described, is_row, scatter, slice_at, zero
+from fastsoftmax.kernels.strides import (
+    SOURCE,
+    TARGET,
+    described,
+    is_row,
+    results_ahead,
+    scatter,
+    slice_at,
+    zero,
+)
 from fastsoftmax.kernels.sums import LANES_BYTES, lane_count, lanes
 from fastsoftmax.kernels.sweep import divide_lead, folded, sweep, turn_of
 from fastsoftmax.kernels.terms import pitch, placed, room, terms_bytes
@@ -86,9 +95,9 @@ def short(source: Any, target: Any, geometry: Any, scratch: Any, first: Any, las
     x_base, out_base = pointer(source), pointer(target)
     like = computed_like(out_base)
     numbers = exponential.numbers(like)
-    length, streaming, most, _, _, batch, dims = described(geometry)
+    length, _, most, _, _, batch, dims = described(geometry)
     x_direct, out_direct = is_row(dims, SOURCE), is_row(dims, TARGET)
-    streaming = streaming and out_direct
+    ahead = results_ahead(geometry, out_base) if out_direct else 0
     apart, next_batch = pitch(like, length), room(like, length, most)
 
     terms = placed(pointer_like(scratch, like))
@@ -137,13 +146,13 @@ def short(source: Any, target: Any, geometry: Any, scratch: Any, first: Any, las
             if writes and is_gradual(SOFTMAX, advance(above, place), length, quotient):
                 there = out_row, 0, dims, results
                 write_results(
-                    gradual_of(SOFTMAX), advance(above, place), length, quotient, there, streaming
+                    gradual_of(SOFTMAX), advance(above, place), length, quotient, there, ahead
                 )
                 quotient, writes, justified = nothing, False, True
             out, lead = results, 0
             if writes and out_direct:
                 out = out_row
-                if streaming:
+                if ahead < 0:
                     lead = min(elements_before_line(out), length)
                     # Lines that two rows share are written twice, through the caches.
                     prefetch_to_write(out, 0)
@@ -160,7 +169,7 @@ def short(source: Any, target: Any, geometry: Any, scratch: Any, first: Any, las
                 out,
                 lead,
                 turn,
-                streaming and writes,
+                ahead if writes else 0,
                 numbers,
             )
             _keep_lanes(sums, i, found)
@@ -192,8 +201,8 @@ def short(source: Any, target: Any, geometry: Any, scratch: Any, first: Any, las
         source = above if row >= last - count else terms
         quotient = quotients[2 * i], quotients[2 * i + 1]
         place = slice_at(out_base, row, batch, TARGET), 0, dims, results
-        justified |= deliver(advance(source, i * apart), length, quotient, place, streaming)
+        justified |= deliver(advance(source, i * apart), length, quotient, place, ahead)
     if not justified:
         forget_underflows()
-    if streaming:
+    if ahead < 0:
         stream_fence(out_base)

@@ -19,8 +19,15 @@ from fastsoftmax.kernels.elements import (
     fetch_reversed,
     put,
 )
-from fastsoftmax.kernels.groups import fetch_group
-from fastsoftmax.kernels.memory import advance, load_like, pointer, store
+from fastsoftmax.kernels.groups import RESULTS_AHEAD_BYTES, fetch_group
+from fastsoftmax.kernels.memory import (
+    LINE_BYTES,
+    advance,
+    line_count,
+    load_like,
+    pointer,
+    store,
+)
 from fastsoftmax.kernels.sums import lane_count, lanes
 from fastsoftmax.kernels.values import formula
 from fastsoftmax.kernels.vectors import both, element, equal
@@ -65,6 +72,19 @@ def described(geometry: Any) -> Any:
 def is_far(geometry: Any) -> Any:
     """Whether what is read next should be asked for."""
     return pointer(geometry)[1] != NEAR
+
+
+@device
+def results_ahead(geometry: Any, out: Any) -> Any:
+    """How many elements ahead lines of results are asked for; negative: they go past the caches.
+
+    None where a second-level cache has them all: lines after a thread's own would be taken from
+    another thread, which would have to fetch them back.
+    """
+    reach = pointer(geometry)[1]
+    if reach >= PAST_CACHES:
+        return -1
+    return RESULTS_AHEAD_BYTES // LINE_BYTES * line_count(out) if reach != NEAR else 0
 
 
 @device

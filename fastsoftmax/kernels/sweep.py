@@ -108,14 +108,12 @@ def divided(terms: Value, j: Value, like: Value, quotient: Any) -> Value:
 
 
 @device
-def divide_rest(
-    terms: Any, first: Any, length: Any, quotient: Any, out: Any, streaming: Any
-) -> None:
-    """Write the results from element `first` on, where a line begins if `streaming`."""
+def divide_rest(terms: Any, first: Any, length: Any, quotient: Any, out: Any, past: Any) -> None:
+    """Write the results from element `first` on, `past` the caches if a line begins there."""
     piece, step = line_of(out, terms), line_count(out)
     while first + step <= length:
         result = divided(terms, first, piece, quotient)
-        if streaming:
+        if past:
             put_past_caches(out, first, result)
         else:
             put(out, first, result)
@@ -148,25 +146,25 @@ def scale(terms: Any, length: Any, factor: Any) -> None:
 
 
 @formula
-def _step(blocks: Any, shift: Value, streaming: bool, numbers: Any, j: Value, state: Any) -> Any:
+def _step(blocks: Any, shift: Value, past: bool, numbers: Any, j: Value, state: Any) -> Any:
     """One round of `sweep`: the group at `j`, and the argument of the group after it.
 
     What is divided is `shift` elements further on.
     """
-    x, frame, terms, below, above, quotient, out = blocks
+    x, frame, terms, below, above, quotient, out, ahead = blocks
     argument, sums, top = state
     group = lanes(terms)
     parts = term(argument, numbers)
     argument = reduce_argument(fetch(x, j + lane_count(terms), group), numbers, frame)
     store(terms, j, rounded(parts))
     sums = add(sums, parts)
-    if streaming:
+    if past:
         fetch_group(below, j, group)
     else:
-        fetch_results(out, shift + j, group)
+        fetch_results(out, shift + j, ahead, group)
     top = maximum(gathered(fetch(below, j, group)), top)
     found = divided(above, shift + j, group, quotient)
-    (put_past_caches if streaming else put)(out, shift + j, found)
+    (put_past_caches if past else put)(out, shift + j, found)
     return argument, sums, top
 
 
@@ -215,7 +213,7 @@ def sweep(
     out: Any,
     lead: Any,
     turn: Any,
-    streaming: Any,
+    ahead: Any,
     numbers: Any,
 ) -> Any:
     """Exponentials of `x`, maximum of `below`, division of `above`: ``(sums, tops)``.
@@ -223,7 +221,8 @@ def sweep(
     The sums are by lane, the maxima of one register: four took the registers that AVX2 lacks
     (7 % of a row).  `x` and `below` are blocks of logits, `terms` receives the terms of `x`,
     and `above` holds terms, as many, whose results go to `out`: from element `lead` on (where
-    a cache line begins) as many whole groups as there are, those from element `turn` on first.
+    a cache line begins) as many whole groups as there are, those from element `turn` on first, as
+    `results_ahead` has it.
     """
     group, count = lanes(terms), lane_count(terms)
     last = (length - 1) // count * count
@@ -234,18 +233,18 @@ def sweep(
     rounds -= rounds % count
     if last > 0:
         state = reduce_argument(fetch(x, 0, group), numbers, frame), sums, top
-        blocks, begin = (x, frame, terms, below, above, quotient, out), 0
+        blocks, begin = (x, frame, terms, below, above, quotient, out, ahead), 0
         turn = min(turn, rounds)
         shift = lead + turn
         for end in (rounds - turn, rounds):
-            if streaming:
+            if ahead < 0:
                 for j in range(begin, end, count):
                     state = _step(blocks, shift, True, numbers, j, state)
             else:
                 for j in range(begin, end, count):
                     state = _step(blocks, shift, False, numbers, j, state)
             begin, shift = end, shift - rounds
-        if streaming:
+        if ahead < 0:
             # Lines that no round asks for would be waited for, a few in each row.
             fetch_groups(below, rounds, below_length, terms)
         argument, sums, top = state
@@ -261,5 +260,5 @@ def sweep(
         following = fetch_part(x, last, group, None, length, 0.0)
         argument = reduce_argument(following, numbers, frame)
     sums = _add_argument(argument, sums, terms, last, length - last, numbers)
-    divide_rest(above, lead + rounds, length, quotient, out, streaming)
+    divide_rest(above, lead + rounds, length, quotient, out, ahead < 0)
     return sums, raised(top, below, rounds, below_length)

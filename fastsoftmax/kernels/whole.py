@@ -51,6 +51,7 @@ from fastsoftmax.kernels.strides import (
     TARGET,
     TEMPERATURE,
     described,
+    results_ahead,
     slice_at,
 )
 from fastsoftmax.kernels.sums import block_length
@@ -98,7 +99,8 @@ def _along(operation: Operation, bare: bool) -> Any:
         """All steps for the slices `first` to `last` - 1."""
         like = computed_like(bases[TARGET])
         numbers = exponential.numbers(like)
-        length, streaming, _, _, plane, batch, dims = described(geometry)
+        length, _, _, _, plane, batch, dims = described(geometry)
+        ahead = results_ahead(geometry, bases[TARGET])
         call = batch, dims, options
         size = block_length(like)
         blocks = (length + size - 1) // size
@@ -150,11 +152,11 @@ def _along(operation: Operation, bare: bool) -> Any:
                         block_scope,
                         call,
                         results,
-                        streaming,
+                        ahead,
                     )
         if not justified:
             forget_underflows()
-        if streaming:
+        if ahead < 0:
             stream_fence(bases[TARGET])
 
     return kernel_over(along, f"along-{operation.name}", bare=bare)
@@ -235,7 +237,8 @@ def _write(operation: Operation) -> Any:
         """Write the results of the blocks `first` to `last` - 1, slice after slice."""
         like = computed_like(bases[TARGET])
         numbers = exponential.numbers(like)
-        length, streaming, _, options, _, batch, dims = described(geometry)
+        length, _, _, options, _, batch, dims = described(geometry)
+        ahead = results_ahead(geometry, bases[TARGET])
         call = batch, dims, options
         size, per_slice, all_slices = block_length(like), blocks.shape[1], blocks.shape[2]
         buffer, kept = workspace(like, ROW_BYTES), workspace(like, ROW_BYTES)
@@ -270,11 +273,11 @@ def _write(operation: Operation) -> Any:
                 block_scope,
                 call,
                 results,
-                streaming,
+                ahead,
             )
         if not justified:
             forget_underflows()
-        if streaming:
+        if ahead < 0:
             stream_fence(bases[TARGET])
 
     return split_kernel(write, f"write-{operation.name}")
