@@ -20,14 +20,15 @@ if TYPE_CHECKING:
 HELP = "cost of a parallel launch by threading layer, and of an element by kernel"
 LAYERS = ("tbb", "omp", "workqueue")
 CALLS, ROUNDS = 50, 40
-PAUSE, WORK = 0.01, 1e6
-"""Seconds after which threads sleep, and nanoseconds that are worth waking them."""
+LOOKS, WORK, PAUSE = 20_000, 1e6, 0.01
+"""What a task does, for how many nanoseconds of work it passes, and seconds after which threads
+sleep."""
 ELEMENTS = "elements"
 DTYPES = ("float32", "float64")
 # A call for each kernel, small enough for the second-level cache.
 CALLS_OF_KERNELS = {
     "classes": ("softmax", (5000, 10), 1),
-    "narrow": ("softmax", (1000, 50), 1),
+    "narrow": ("softmin", (1000, 50), 1),
     "rows": ("softmax", (50, 1000), 1),
     "along": ("log_softmax", (50, 1000), 1),
     "along, short slices": ("log_softmax", (1000, 65), 1),
@@ -99,32 +100,39 @@ def element_costs() -> dict[str, dict[str, float]]:
 
 
 def launch_cost() -> dict[str, float]:
-    """Seconds of a launch of tasks that do nothing, less those of doing them on one thread.
+    """Seconds of a launch: what a task for each thread takes longer than one of them by itself.
 
     One launch after the other, and after a pause in which threads fall asleep.
     """
     import numpy as np
 
     import fastsoftmax
+    from fastsoftmax import _launch, _loops
+    from fastsoftmax._addresses import read
     from fastsoftmax._jit import kernel_of
-    from fastsoftmax._launch import Job
 
     # Loads the layer, as every large call does.
     fastsoftmax.softmax(np.zeros((1024, 1024), np.float32), 1)
+    layer = _launch._started
+    assert layer is not None
+    layer.team.memory[_loops.WAKE] = -(2**62)  # whatever it costs
 
-    def nothing(_values: Any, _table: Any, _scratch: Any, _first: int, _last: int) -> None:
-        pass
+    def work(words: Any, _table: Any, _scratch: Any, first: int, last: int) -> None:
+        for _ in range((last - first) * LOOKS):
+            read(words)
 
-    kernel, dtype = kernel_of(nothing, "nothing", ("bytes",)), np.dtype(np.uint8)
-    given = np.zeros(1, dtype), np.zeros(1, np.intp)
-    serial, parallel = (Job(kernel, dtype, 100, WORK, workers) for workers in (1, None))
+    kernel, dtype = kernel_of(work, "work", ("places",)), np.dtype(np.int64)
+    given, threads = (np.zeros(1, dtype), np.zeros(1, np.intp)), layer.available()
+    alone = _launch.Job(kernel, dtype, 1, WORK, 1)
+    shared = _launch.Job(kernel, dtype, threads, WORK, None)
     costs: dict[str, list[float]] = {"awake": [], "asleep": []}
-    for job in (serial, parallel):
+    for job in (alone, shared):
         job.run(given)
     for _ in range(ROUNDS):
         for name, calls, pause in (("awake", CALLS, 0.0), ("asleep", 1, PAUSE)):
             spent = []
-            for job in (serial, parallel):
+            for job in (alone, shared):
+                job.run(given)
                 time.sleep(pause)
                 start = time.perf_counter()
                 for _ in range(calls):

@@ -129,9 +129,8 @@ def call_c(_context, place, arguments):  # type: ignore[no-untyped-def]
         pointer = cgutils.voidptr_t
         codes = [builder.bitcast(each, pointer) for each in cgutils.unpack_tuple(builder, args[1])]
         function = ir.FunctionType(ir.VoidType(), [pointer] * len(codes))
-        builder.call(
-            builder.load(builder.bitcast(args[0], function.as_pointer().as_pointer())), codes
-        )
+        address = builder.load(builder.bitcast(args[0], function.as_pointer().as_pointer()))
+        builder.call(address, codes)
         return context.get_dummy_value()
 
     return types.none(place, arguments), codegen

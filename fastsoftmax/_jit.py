@@ -167,16 +167,9 @@ class Loop:
         arrays = [f"-{kind}-{i}" for i, kind in enumerate(arguments) if kind in _ARRAYS]
         self.name = f"parallel-{len(arguments)}{''.join(arrays)}"
         kinds = *[_argument(kind, types.uint8, types.uint8) for kind in arguments], WORDS
-        loops = _loops.loops(kinds, device)
-        self._runs = {
-            False: _Code(loops.in_prange, f"{self.name}-in-prange", parallel=True),
-            True: _Code(loops.by_tasks, f"{self.name}-by-tasks"),
-        }
-        self._share = _Code(loops.share, f"{self.name}-share")
-        self._entry, self._signature = (
-            _Code(loops.entry, self.name),
-            _loops.entry_signature(kinds),
-        )
+        share, entry = _loops.ends_of_loops(kinds)
+        self._share, self._entry = _Code(share, f"{self.name}-share"), _Code(entry, self.name)
+        self._signature = _loops.entry_signature(kinds)
         self._builds: dict[bool, tuple[Callable[..., bool], dict[int, int]]] = {}
 
     @staticmethod
@@ -187,7 +180,12 @@ class Loop:
 
     def state(self, by_tasks: bool) -> str:
         """See `Kernel.state`."""
-        return self._runs[by_tasks].state(_loops.RUN_SIGNATURE)
+        states = (
+            _run(by_tasks).state(_loops.RUN_SIGNATURE),
+            self._share.state(_loops.SHARE_SIGNATURE),
+            self._entry.state(self._signature),
+        )
+        return min(states, key=_STATES.index)
 
     def build(self, by_tasks: bool) -> tuple[Callable[..., bool], dict[int, int]] | None:
         """``entry(job, arguments)`` and words of such a job; None as long as it is not there."""
@@ -195,18 +193,25 @@ class Loop:
 
     def compile(self, by_tasks: bool) -> tuple[Callable[..., bool], dict[int, int]]:
         """The same, compiled or read from the cache."""
-        words = {}
-        if by_tasks:
-            words[_loops.SHARE] = int(self._share.compile(_loops.SHARE_SIGNATURE)[1][0])
-        words[_loops.RUN] = int(self._runs[by_tasks].compile(_loops.RUN_SIGNATURE)[1][0])
+        _, share = self._share.compile(_loops.SHARE_SIGNATURE)
+        _, run = _run(by_tasks).compile(_loops.RUN_SIGNATURE)
         entry, _ = self._entry.compile(self._signature)
-        self._builds[by_tasks] = entry, words
-        return entry, words
+        self._builds[by_tasks] = entry, {_loops.SHARE: int(share[0]), _loops.RUN: int(run[0])}
+        return self._builds[by_tasks]
+
+
+@functools.cache
+def _run(by_tasks: bool) -> _Code:
+    """One of `_loops.loops`."""
+    in_prange, of_tasks = _loops.loops(device)
+    if by_tasks:
+        return _Code(of_tasks, "parallel-by-tasks")
+    return _Code(in_prange, "parallel-in-prange", parallel=True)
 
 
 @functools.cache
 def _member() -> _Code:
-    return _Code(_loops.member_of_team(device), "member-of-team")
+    return _Code(_loops.member, "member-of-team")
 
 
 def member() -> int:

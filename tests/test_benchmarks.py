@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import pytest
 
+import fastsoftmax
+
 for needed in ("matplotlib", "psutil", "rich"):
     pytest.importorskip(needed)
 
@@ -19,6 +21,7 @@ from benchmarks import (  # noqa: E402
     reference,
     results,
     tables,
+    thresholds,
     verdicts,
     workloads,
 )
@@ -281,3 +284,17 @@ class TestCharts:
     def test_name_the_results_that_they_are_made_of(self) -> None:
         for drawing in charts.drawn(self.DATA).values():
             assert results.digest(self.DATA["race"]) in drawing
+
+
+class TestThresholds:
+    @pytest.mark.parametrize("kernel", thresholds.CALLS_OF_KERNELS)
+    @pytest.mark.parametrize("dtype", thresholds.DTYPES)
+    def test_costs_are_those_of_the_kernels_they_are_told_for(
+        self, kernel: str, dtype: str
+    ) -> None:
+        function, shape, dim = thresholds.CALLS_OF_KERNELS[kernel]
+        if function.endswith("_backward"):
+            function = "log_softmax"  # which has the same layouts
+        x = np.zeros(shape, dtype)
+        found = fastsoftmax.explain(x, dim, function=function, workers=1)
+        assert found.kernel == kernel.split(",", maxsplit=1)[0]
