@@ -181,7 +181,7 @@ class Loop:
     def state(self, by_tasks: bool) -> str:
         """See `Kernel.state`."""
         states = (
-            _run(by_tasks).state(_loops.RUN_SIGNATURE),
+            _RUNS[by_tasks].state(_loops.RUN_SIGNATURE),
             self._share.state(_loops.SHARE_SIGNATURE),
             self._entry.state(self._signature),
         )
@@ -194,30 +194,10 @@ class Loop:
     def compile(self, by_tasks: bool) -> tuple[Callable[..., bool], dict[int, int]]:
         """The same, compiled or read from the cache."""
         _, share = self._share.compile(_loops.SHARE_SIGNATURE)
-        _, run = _run(by_tasks).compile(_loops.RUN_SIGNATURE)
+        _, run = _RUNS[by_tasks].compile(_loops.RUN_SIGNATURE)
         entry, _ = self._entry.compile(self._signature)
         self._builds[by_tasks] = entry, {_loops.SHARE: int(share[0]), _loops.RUN: int(run[0])}
         return self._builds[by_tasks]
-
-
-@functools.cache
-def _run(by_tasks: bool) -> _Code:
-    """One of `_loops.loops`."""
-    in_prange, of_tasks = _loops.loops(device)
-    if by_tasks:
-        return _Code(of_tasks, "parallel-by-tasks")
-    return _Code(in_prange, "parallel-in-prange", parallel=True)
-
-
-@functools.cache
-def _member() -> _Code:
-    return _Code(_loops.member, "member-of-team")
-
-
-def member() -> int:
-    """The address of what the tasks of a team do."""
-    _, address = _member().compile(_loops.MEMBER_SIGNATURE)
-    return int(address[0])
 
 
 def _cached(function: Callable[..., None], name: str, **options: Any) -> Any:
@@ -259,6 +239,21 @@ def _named(function: Callable[..., None], name: str) -> Callable[..., None]:
     named = FunctionType(function.__code__, function.__globals__, code, None, function.__closure__)
     named.__qualname__ = code
     return named
+
+
+# What no kernel's arguments make a difference to.
+_in_prange, _by_tasks = _loops.loops(device)
+_RUNS = {
+    False: _Code(_in_prange, "parallel-in-prange", parallel=True),
+    True: _Code(_by_tasks, "parallel-by-tasks"),
+}
+_MEMBER = _Code(_loops.member, "member-of-team")
+
+
+def member() -> int:
+    """The address of what the tasks of a team do."""
+    _, address = _MEMBER.compile(_loops.MEMBER_SIGNATURE)
+    return int(address[0])
 
 
 def kernel(*arguments: str) -> Callable[[Callable[..., None]], Kernel]:

@@ -5,6 +5,8 @@ process is in a parallel kernel of ours, and if the threading layer survives it 
 
 * OpenMP's GNU runtime kills a forked child at its first parallel call if the parent had made
   one, so such a child stays serial.
+* Numba ends TBB's threads before a fork, but cannot while other Python threads use them; locks
+  that these hold would be locked for ever in the child.  With other threads alive it stays serial.
 * Numba's own pool, "workqueue", aborts the process when two threads launch at once.  Our
   launches exclude one another by a lock, but other Numba code may be running in another
   thread, so with more than one thread alive it is not used.
@@ -76,6 +78,8 @@ class _Scratch(threading.local):
 
 own = _Scratch()
 _serial_only = False
+_was_alone = False
+"""Whether the process had one Python thread at its last fork, as far as that is known."""
 
 
 class Job:
@@ -305,11 +309,17 @@ def _read(path: str) -> str:
     return Path(path).read_text(encoding="utf-8")
 
 
+def _before_fork() -> None:
+    global _was_alone  # noqa: PLW0603  # there is one fork at a time
+    _was_alone = threading.active_count() == 1
+
+
 def _after_fork() -> None:
     global _serial_only  # noqa: PLW0603  # a forked child starts afresh
     # Threads that were in a launch are not there, and their layer waits for them.
     launching = _started is not None and _started.team.is_launching()
-    _serial_only = _serial_only or launching or layer() == "omp"
+    unsafe = {"omp"} if _was_alone else {"omp", "tbb"}
+    _serial_only = _serial_only or launching or layer() in unsafe
     if _started is not None:
         _started.team.begin_anew(not _serial_only)
 
@@ -320,7 +330,9 @@ def _after_fork_in_parent() -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_parent=_after_fork_in_parent, after_in_child=_after_fork)
+    os.register_at_fork(
+        before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork
+    )
 # Imported in a child whose parent may have launched OpenMP's threads before.
 if multiprocessing.parent_process() is not None:
     _after_fork()

@@ -260,6 +260,32 @@ def test_the_team_launches_after_a_fork_in_both_processes() -> None:
     """)
 
 
+def test_a_child_of_a_process_with_other_threads_is_serial() -> None:
+    """TBB's locks may be held at the fork by threads that the child does not have."""
+    run("""
+    if not hasattr(os, "fork"):
+        print("well")
+        sys.exit()
+    def in_child(launched):
+        sys.stdout.flush()
+        child = os.fork()
+        if child == 0:
+            before = launches()
+            well = all(right() for _ in range(5)) and launches() == before + 5 * launched
+            os._exit(0 if well and explain(x, 1).threads > launched else 1)
+        return os.waitpid(child, 0)[1] == 0
+    stop = threading.Event()
+    other = threading.Thread(target=lambda: stop.wait())
+    assert in_child(launched=True)
+    other.start()
+    assert in_child(launched=False)
+    stop.set()
+    other.join()
+    assert in_child(launched=True)
+    print("well")
+    """)
+
+
 def test_other_work_of_tbb_may_run_meanwhile() -> None:
     run("""
     @numba.njit(parallel=True)
