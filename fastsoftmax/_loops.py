@@ -78,11 +78,15 @@ _RETURNED = 5
 """Two words for what Numba's functions return."""
 _COUNTER = 8
 """The worker's counter of tasks."""
+_ASKED_AT = 9
+"""When the task was made."""
 _NOTHING, _OPEN, _TAKEN, _DONE = range(4)
 """States: there is no work, there is some, somebody does it, it is done."""
 
 _LOOKS = 500
 """How often a task looks for more work before it ends."""
+_LOST_AFTER = 2_000_000
+"""Cycles after which a task that nobody has begun is made again."""
 _PATIENCE = 2000
 """How often a thread looks for the end of another's work before it lets others run each time."""
 # A job is words, too: what there is to do, on `MOST` workers at the most.
@@ -203,6 +207,7 @@ def loops(device: Callable[[Any], Any]) -> tuple[Any, Any]:
             put_down(offset(place, _WORK), work)
             write(offset(place, _STATE), _OPEN)
             if exchange(offset(place, IS_ASKED), 1) == 0:
+                write(offset(place, _ASKED_AT), cycles())
                 returned = offset(place, _RETURNED)
                 given = bytes_at(offset(team, MEMBER)), returned, offset(returned, 1), place, place
                 call_c(offset(team, ADD), given)
@@ -210,8 +215,12 @@ def loops(device: Callable[[Any], Any]) -> tuple[Any, Any]:
         call_numba(offset(job, SHARE), (offset(first, _WORK),), (0,))
         helpers = 0
         for worker in range(1, workers):
-            state, looks = offset(first, worker * PLACE_STEP + _STATE), 0
+            place, looks = offset(first, worker * PLACE_STEP), 0
+            state = offset(place, _STATE)
             if exchange_if(state, _OPEN, _NOTHING):  # nobody has begun it, nor will
+                # TBB may fail to notice a task until another one is made.
+                if cycles() - read(offset(place, _ASKED_AT)) > _LOST_AFTER:
+                    write(offset(place, IS_ASKED), 0)
                 continue
             helpers += 1
             while read(state) != _DONE:

@@ -25,7 +25,7 @@ if _launch.layer() != layer:
 team = _launch._started.team
 assert team.has_tasks == (layer == "tbb")
 launches = lambda: int(team.memory[_loops.LAUNCHES])
-asked = team._is_asked[1:]
+asked = team._is_asked[1:2]  # of the one worker besides that there is on any machine
 wake = int(team.memory[_loops.WAKE])
 team.memory[_loops.WAKE] = -2**62  # whatever launches cost
 """
@@ -173,16 +173,22 @@ def test_a_launch_while_another_thread_launches_is_serial(layer: str) -> None:
 # --- Threads that do not come ---------------------------------------------------------
 
 
-def test_work_is_done_if_no_thread_ever_comes() -> None:
-    """As if tasks had been made that nobody begins."""
+def test_tasks_that_nobody_begins_are_made_again() -> None:
+    """TBB may fail to notice one until the next, and an end of a process may lose it."""
     run("""
-    while asked.any():
-        time.sleep(0.001)
-    asked[:] = 1
-    before = launches()
-    assert all(right() for _ in range(50))
-    assert launches() == before + 50 and asked.all()
-    asked[:] = 0
+    for _ in range(5):
+        asked[:] = 1
+        before = launches()
+        assert all(right() for _ in range(50))
+        assert launches() == before + 50
+        for _ in range(1000):
+            if not asked.any():  # somebody looked for work and went
+                break
+            time.sleep(0.01)
+            right()
+            time.sleep(0.01)
+        else:
+            raise SystemExit("nobody ever came")
     print("well")
     """)
 
@@ -254,8 +260,14 @@ def test_the_team_launches_after_a_fork_in_both_processes() -> None:
         if child == 0:
             os._exit(0 if well else 1)
         assert well and os.waitpid(child, 0)[1] == 0
-        while asked.any():  # somebody looks for the tasks that were made since
-            time.sleep(0.001)
+        for _ in range(1000):
+            if not asked.any():  # somebody looked for the tasks that were made since
+                break
+            time.sleep(0.01)
+            right()
+            time.sleep(0.01)
+        else:
+            raise SystemExit("nobody ever came")
     print("well")
     """)
 
