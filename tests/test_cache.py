@@ -254,6 +254,7 @@ def test_the_options_of_kernels_are_those_in_the_key() -> None:
     code = """
     from fastsoftmax import _jit
     {change}
+    _jit._fingerprint.cache_clear()
     print(_jit._fingerprint())
     """
     changes = [
