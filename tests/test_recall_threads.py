@@ -199,7 +199,7 @@ def test_other_python_threads_run_meanwhile() -> None:
         thread.join()
     finally:
         sys.setswitchinterval(interval)
-    assert next(counted) > 50
+    assert next(counted) > 10
 
 
 def test_threads_that_launch_and_record_at_the_same_time() -> None:
