@@ -104,7 +104,8 @@ def _short(
     plan: OnePass, make: Callable[[Array], Array], workers: int | None, direct: Direct | None
 ) -> Way:
     """The same of calls that may take threads, or whose elements have to be aligned."""
-    run, table = plan.job(workers).run, plan.table
+    job = direct.job if direct is not None else None
+    run, table = (job or plan.job(workers)).run, plan.table
 
     def way(array: Array, out: Array | None = None, *_: None) -> Array | None:
         if not array.flags.aligned:

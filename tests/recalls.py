@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+import threading
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from arrays import logits
 
-from fastsoftmax import _recall, _shortcuts
+from fastsoftmax import _recall, _shortcuts, softmax
 
 if TYPE_CHECKING:
     import pytest
@@ -38,6 +40,34 @@ def direct() -> int:
 def launched() -> int:
     """How many of the recorded calls are threads'."""
     return np.count_nonzero(_recall._records[1:, _recall._JOB])
+
+
+def wrong_together(cases: list[tuple[Array, int]], wanted: list[Array], calls: int) -> list[int]:
+    """The cases whose softmax was not as wanted, of so many calls of each of four threads.
+
+    They take turns as often as Python lets them.
+    """
+    wrong: list[int] = []
+
+    def work(seed: int) -> None:
+        order = np.random.default_rng(seed).integers(len(cases), size=calls)
+        for i in order:
+            x, dim = cases[i]
+            out = np.empty_like(x) if i % 3 else None
+            if not np.array_equal(softmax(x, dim, out=out), wanted[i]):
+                wrong.append(i)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    return wrong
 
 
 def array(shape: Any, dtype: Any = np.float32) -> Array:

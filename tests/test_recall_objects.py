@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import sys
-import threading
 import tracemalloc
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import processes
 import pytest
-from recalls import array, settled
+from recalls import array, settled, wrong_together
 
 from fastsoftmax import _objects, _recall, softmax
 
@@ -89,27 +88,7 @@ def test_threads_that_record_at_the_same_time() -> None:
     """Records are written while others are read, and replaced all the time."""
     cases = [(array((n, m)), dim) for n in (1, 2, 5) for m in (2, 3, 17, 40) for dim in (0, 1)]
     wanted = [softmax(x, dim) for x, dim in cases]
-    wrong: list[Any] = []
-
-    def work(seed: int) -> None:
-        order = np.random.default_rng(seed).integers(len(cases), size=3000)
-        for i in order:
-            x, dim = cases[i]
-            out = np.empty_like(x) if i % 3 else None
-            if not np.array_equal(softmax(x, dim, out=out), wanted[i]):
-                wrong.append(i)
-
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    try:
-        threads = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    finally:
-        sys.setswitchinterval(interval)
-    assert wrong == []
+    assert wrong_together(cases, wanted, 3000) == []
 
 
 # --- Processes ------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from recalls import array, direct, launched, recorded, settled
+from recalls import array, direct, launched, recorded, settled, wrong_together
 
 from fastsoftmax import (
     _launch,
@@ -205,24 +205,4 @@ def test_other_python_threads_run_meanwhile() -> None:
 def test_threads_that_launch_and_record_at_the_same_time() -> None:
     cases = [(array((n, 200)), dim) for n in range(150, 300, 11) for dim in (0, 1)]
     wanted = [softmax(x, dim, workers=1) for x, dim in cases]
-    wrong: list[Any] = []
-
-    def work(seed: int) -> None:
-        order = np.random.default_rng(seed).integers(len(cases), size=1000)
-        for i in order:
-            x, dim = cases[i]
-            out = np.empty_like(x) if i % 3 else None
-            if not np.array_equal(softmax(x, dim, out=out), wanted[i]):
-                wrong.append(i)
-
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    try:
-        threads = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    finally:
-        sys.setswitchinterval(interval)
-    assert wrong == []
+    assert wrong_together(cases, wanted, 1000) == []

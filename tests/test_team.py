@@ -26,6 +26,15 @@ team = _launch._started.team
 assert team.has_tasks == (layer == "tbb")
 launches = lambda: int(team.memory[_loops.LAUNCHES])
 asked = team._is_asked[1:2]  # of the one worker besides that there is on any machine
+def wait_for_others():
+    "Until somebody looked for work and went."
+    for _ in range(1000):
+        if not asked.any():
+            return
+        time.sleep(0.01)
+        right()
+        time.sleep(0.01)
+    raise SystemExit("nobody ever came")
 wake = int(team.memory[_loops.WAKE])
 team.memory[_loops.WAKE] = -2**62  # whatever launches cost
 """
@@ -181,14 +190,7 @@ def test_tasks_that_nobody_begins_are_made_again() -> None:
         before = launches()
         assert all(right() for _ in range(50))
         assert launches() == before + 50
-        for _ in range(1000):
-            if not asked.any():  # somebody looked for work and went
-                break
-            time.sleep(0.01)
-            right()
-            time.sleep(0.01)
-        else:
-            raise SystemExit("nobody ever came")
+        wait_for_others()
     print("well")
     """)
 
@@ -261,14 +263,7 @@ def test_the_team_launches_after_a_fork_in_both_processes() -> None:
         if child == 0:
             os._exit(0 if well else 1)
         assert well and os.waitpid(child, 0)[1] == 0
-        for _ in range(1000):
-            if not asked.any():  # somebody looked for the tasks that were made since
-                break
-            time.sleep(0.01)
-            right()
-            time.sleep(0.01)
-        else:
-            raise SystemExit("nobody ever came")
+        wait_for_others()
     print("well")
     """)
 
