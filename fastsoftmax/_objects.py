@@ -16,7 +16,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import NativeValue, box, intrinsic, models, register_model, unbox
 
-from fastsoftmax._addresses import Data, code_of_stored_call
+from fastsoftmax._addresses import WORD, WORDS, code_of_stored_call
 
 # Fields of an object, and of an array after those (`PyArrayObject_fields` of NumPy's C API).
 _HEADER = object.__basicsize__ // 8
@@ -38,8 +38,7 @@ class NewReference(types.CPointer):  # type: ignore[misc]
 
 register_model(Object)(models.PointerModel)
 register_model(NewReference)(models.PointerModel)
-WORD = types.int64
-WORDS, OBJECT, NEW_REFERENCE = Data(WORD), Object(WORD), NewReference(WORD)
+OBJECT, NEW_REFERENCE = Object(WORD), NewReference(WORD)
 
 
 @unbox(Object)  # type: ignore[untyped-decorator]
@@ -101,16 +100,6 @@ def follow(_context, words, _field):  # type: ignore[no-untyped-def]
         return builder.load(builder.bitcast(place, place.type.as_pointer()))
 
     return WORDS(words, WORD), codegen
-
-
-@intrinsic
-def beyond(_context, words, _count):  # type: ignore[no-untyped-def]
-    """The words after the first `count`."""
-
-    def codegen(_context: Any, builder: ir.IRBuilder, _sig: Any, args: Any) -> Any:
-        return builder.gep(args[0], [args[1]])
-
-    return words(words, WORD), codegen
 
 
 @intrinsic

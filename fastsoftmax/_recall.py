@@ -18,6 +18,7 @@ import numpy as np
 from numpy.lib.array_utils import byte_bounds
 
 from fastsoftmax import _launch, _shortcuts
+from fastsoftmax._addresses import WORDS, offset
 from fastsoftmax._arguments import MISSING
 from fastsoftmax._compiling import compiling, undisturbed
 from fastsoftmax._jit import Entry, device
@@ -35,12 +36,10 @@ from fastsoftmax._objects import (
     SHAPE,
     STRIDES,
     TYPE,
-    WORDS,
     WRITEABLE,
     address,
     are_as_expected,
     at,
-    beyond,
     call_kernel,
     call_object,
     call_released,
@@ -145,8 +144,8 @@ def _lies_alike(record, array, records):  # type: ignore[no-untyped-def]
         and array[NDIM] & INT == ndim
         and array[DTYPE] == record[_DTYPE]
         and array[FLAGS] & ALIGNED == record[_ALIGNED]
-        and _are_equal(beyond(record, _SHAPE), follow(array, SHAPE), ndim)
-        and _are_equal(beyond(record, _STRIDES), follow(array, STRIDES), ndim)
+        and _are_equal(offset(record, _SHAPE), follow(array, SHAPE), ndim)
+        and _are_equal(offset(record, _STRIDES), follow(array, STRIDES), ndim)
     )
 
 
@@ -155,9 +154,9 @@ def _may_write(record, out, arrays):  # type: ignore[no-untyped-def]
     """Whether results can go to `out` as they are made, like what is recorded otherwise."""
     if out[FLAGS] & WRITEABLE == 0:
         return False
-    mine, begin = beyond(record, _OUT * _STEP), out[DATA]
+    mine, begin = offset(record, _OUT * _STEP), out[DATA]
     for number in range(_ARRAYS):
-        other = beyond(record, number * _STEP)
+        other = offset(record, number * _STEP)
         if number == _OUT or other[_RANK] == 0:
             continue
         place = at(arrays[number])[DATA]
@@ -177,7 +176,7 @@ def _is_recorded(record, given, records):  # type: ignore[no-untyped-def]
     if record[_RANK] == 0 or different != 0:
         return False
     for number in range(_ARRAYS):
-        known = beyond(record, number * _STEP)
+        known = offset(record, number * _STEP)
         if known[_RANK] != 0 and not _lies_alike(known, at(given[number]), records):
             return False
     return record[_OUT * _STEP + _RANK] == 0 or _may_write(record, at(given[_OUT]), given)
@@ -213,9 +212,9 @@ def _share_out(record, input, result, where, second):  # type: ignore[no-untyped
     job, table = follow(record, _JOB), follow(record, _TABLE)
     both = follow(input, DATA), follow(result, DATA)
     if record[_BESIDES] == 0:
-        return call_released(beyond(job, RUN), job, both + (table,))  # noqa: RUF005
+        return call_released(offset(job, RUN), job, both + (table,))  # noqa: RUF005
     operands = both + _others(record, where, second)
-    return call_released(beyond(job, RUN), job, operands + (table,))  # noqa: RUF005
+    return call_released(offset(job, RUN), job, operands + (table,))  # noqa: RUF005
 
 
 def _recall(records, name, input, dim, dtype, axis, out, where, temperature, workers, second):  # type: ignore[no-untyped-def]
@@ -243,7 +242,7 @@ def _recall(records, name, input, dim, dtype, axis, out, where, temperature, wor
         input, (address(name), address(dim), address(dtype), degrees, shown, target)
     )
     for number in range(first, first + _IN_SET):
-        record = beyond(records, number * _FIELDS)
+        record = offset(records, number * _FIELDS)
         if not _is_recorded(record, given, records):
             continue
         owner = reference(follow(record, _OWNER))

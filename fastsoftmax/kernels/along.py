@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from fastsoftmax._jit import device
 from fastsoftmax.kernels.elements import as_computed, is_computed, put_part, put_past_caches
 from fastsoftmax.kernels.elements import put as put_whole
-from fastsoftmax.kernels.groups import ask_for, fetch_results, largest_of, shift
+from fastsoftmax.kernels.groups import ask_for, ask_to_write, largest_of, shift
 from fastsoftmax.kernels.masks import hide
 from fastsoftmax.kernels.memory import (
     advance,
@@ -329,7 +329,7 @@ def write_block(
             _write_group(operation, x, g, out, j, None, scope, True)
     else:
         for j in range(lead, whole, step):
-            fetch_results(out, j, ahead, lanes(x))
+            ask_to_write(out, j + ahead, lanes(x))
             _write_group(operation, x, g, out, j, None, scope, False)
     if lead > 0:
         # As the end of a line: the line after it is past the caches already, and a store

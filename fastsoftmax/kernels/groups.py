@@ -78,12 +78,6 @@ def fetch_group(x: Value, j: Value, like: Value) -> None:
     ask_for(x, j + AHEAD_BYTES * 8 // x.dtype.bitwidth, like)
 
 
-@formula
-def fetch_results(out: Value, j: Value, ahead: Value, like: Value) -> None:
-    """Ask for the lines of results that come so many elements after those at `j`."""
-    ask_to_write(out, j + ahead, like)
-
-
 @device
 def fetch_groups(x: Any, first: Any, length: Any, like: Any) -> None:
     """The same for those of the elements `first` to `length` - 1, computed like `like`."""

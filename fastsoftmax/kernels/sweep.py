@@ -25,9 +25,9 @@ from fastsoftmax.kernels.elements import (
 from fastsoftmax.kernels.exponential import reduce_argument, rounded, term
 from fastsoftmax.kernels.gradual import scaled
 from fastsoftmax.kernels.groups import (
+    ask_to_write,
     fetch_group,
     fetch_groups,
-    fetch_results,
     gathered,
     raised,
 )
@@ -161,7 +161,7 @@ def _step(blocks: Any, shift: Value, past: bool, numbers: Any, j: Value, state: 
     if past:
         fetch_group(below, j, group)
     else:
-        fetch_results(out, shift + j, ahead, group)
+        ask_to_write(out, shift + j + ahead, group)
     top = maximum(gathered(fetch(below, j, group)), top)
     found = divided(above, shift + j, group, quotient)
     (put_past_caches if past else put)(out, shift + j, found)
