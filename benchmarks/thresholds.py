@@ -32,6 +32,8 @@ CALLS_OF_KERNELS = {
     "rows": ("softmax", (50, 1000), 1),
     "along": ("log_softmax", (50, 1000), 1),
     "along, short slices": ("log_softmax", (1000, 65), 1),
+    "gradients": ("softmax_backward", (50, 1000), 1),
+    "gradients, short slices": ("softmax_backward", (1000, 50), 1),
     "columns": ("softmax", (100, 500), 0),
     "columns, gradients": ("softmax_backward", (1000, 100), 0),
     "split": ("softmax", (150_000,), 0),

@@ -18,7 +18,7 @@ from fastsoftmax._casts import (
     stored_as,
     whole_elements,
 )
-from fastsoftmax._dtypes import FLOAT64, is_wide, kernel_dtype
+from fastsoftmax._dtypes import FLOAT32, FLOAT64, is_wide, kernel_dtype
 from fastsoftmax._layout import plan_for
 from fastsoftmax._memory import empty_like
 from fastsoftmax._plans import NOTHING, Plan, Task, passes_caches
@@ -36,6 +36,10 @@ _TEMPERED = {
     ops.LOGS: ops.TEMPERED_LOGS,
     ops.BACKWARD: ops.TEMPERED_BACKWARD,
     ops.LOG_BACKWARD: ops.TEMPERED_LOG_BACKWARD,
+}
+_OF_HALVES = {
+    ops.BACKWARD: ops.HALF_BACKWARD,
+    ops.TEMPERED_BACKWARD: ops.TEMPERED_HALF_BACKWARD,
 }
 
 
@@ -245,9 +249,17 @@ def stored_of(call: Call, work: np.dtype[Any]) -> np.dtype[Any]:
 
 
 def operation_of(call: Call) -> ops.Operation:
+    """The operation of kernels that compute a call."""
     if call.temperature is None:
-        return call.operation
-    return _TEMPERED[call.operation]
+        return of_dtype(call.operation, call.dtype)
+    return of_dtype(_TEMPERED[call.operation], call.dtype)
+
+
+def of_dtype(operation: ops.Operation, dtype: np.dtype[Any]) -> ops.Operation:
+    """An operation as it is for inputs and results of a dtype."""
+    if dtype.itemsize < FLOAT32.itemsize:
+        return _OF_HALVES.get(operation, operation)
+    return operation
 
 
 def options_of(call: Call) -> int:

@@ -52,7 +52,7 @@ class Costs(NamedTuple):
 
 
 COSTS = {
-    "tbb": Costs(2_500, 2_000_000, 50_000),
+    "tbb": Costs(1_600, 2_000_000, 50_000),
     "tbb, by Numba's loop": Costs(6_000),
     "omp": Costs(4_000, 10_000_000, 1_000_000),
     "workqueue": Costs(120_000),

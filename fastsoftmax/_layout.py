@@ -26,7 +26,8 @@ from fastsoftmax._launch import LEAST_LAUNCH
 from fastsoftmax._places import Leading, Picking
 from fastsoftmax._plans import COST, OnePass, Split
 from fastsoftmax.kernels.classes import LEAST_CLASSES, MOST_CLASSES
-from fastsoftmax.kernels.operations import MASKED, SOFTMAX
+from fastsoftmax.kernels.narrow_gradients import least_length
+from fastsoftmax.kernels.operations import BACKWARDS, MASKED, SOFTMAX
 from fastsoftmax.kernels.rows import MOST_BLOCKS
 from fastsoftmax.kernels.strides import SOURCE, TARGET
 from fastsoftmax.kernels.sums import SINGLE, block_of, lanes_of
@@ -65,9 +66,13 @@ def _plan(geometry: Geometry, dtype: np.dtype[Any], task: Task, plane: int) -> P
     few = LEAST_CLASSES <= geometry.length <= MOST_CLASSES
     if few and task.is_bare and is_packed(geometry):
         return OnePass("classes", geometry, dtype, task, plane)
+    gradients = in_rows and task.is_plain and task.operation in BACKWARDS
     if geometry.length <= SINGLE:
+        if gradients and geometry.length >= least_length(item):
+            return OnePass("gradients", geometry, dtype, task, plane)
         return OnePass("narrow", geometry, dtype, task, plane)
     kind = "rows" if task.is_bare and task.operation is SOFTMAX else "along"
+    kind = "gradients" if gradients else kind
     if blocks == 1 or (blocks <= MOST_BLOCKS and not _is_shared(geometry, item, kind)):
         return OnePass(kind, geometry, dtype, task, plane)
     return Split(geometry, dtype, task, plane, "along")

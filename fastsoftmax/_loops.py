@@ -66,9 +66,9 @@ AWAKE, WAKE = range(5, 7)
 """How many cycles threads are awake after a launch, and nanoseconds that it takes to wake them."""
 LAUNCHING, LAUNCHES = range(7, 9)
 """Whether somebody launches, and how often that was."""
-_LAST, _WAITING, BALANCE = range(9, 12)
-"""When there was work last, since when who launched waits for others, and what threads are worth:
-nanoseconds that are lost without them, less those that were lost by them."""
+_LAST, _BEGAN, _WAITING, BALANCE = range(9, 13)
+"""When there was work last, since when who launches works and waits for others, and what threads
+are worth: nanoseconds that are lost without them, less those that were lost by them."""
 # The words of a place.
 _STATE, IS_ASKED = range(2)
 """Whether there is work, and whether there is a task that looks for it."""
@@ -153,6 +153,7 @@ def steps_of_launch(device: Callable[[Any], Any]) -> tuple[Any, Any]:
         workers = min(job[MOST], count_by(offset(team, AVAILABLE)))
         if workers < 2 or paid < wake or exchange(offset(team, LAUNCHING), 1) != 0:
             return 0, 0, 0
+        write(offset(team, _BEGAN), now)
         launches, tasks = read(offset(team, LAUNCHES)) + 1, job[TASKS]
         write(offset(team, LAUNCHES), launches)
         for worker in range(workers):
@@ -164,7 +165,7 @@ def steps_of_launch(device: Callable[[Any], Any]) -> tuple[Any, Any]:
     @device
     def end(team):  # type: ignore[no-untyped-def]
         now, waiting, balance = cycles(), offset(team, _WAITING), offset(team, BALANCE)
-        spent, waited = read(waiting) - read(offset(team, _LAST)), now - read(waiting)
+        spent, waited = read(waiting) - read(offset(team, _BEGAN)), now - read(waiting)
         if waited > 2 * spent:  # for a thread that the system holds back, at two cycles or so a ns
             write(balance, read(balance) - waited // 2)
         write(offset(team, _LAST), now)

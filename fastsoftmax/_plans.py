@@ -31,10 +31,10 @@ from fastsoftmax.kernels.column_results import pieces_in, write_columns
 from fastsoftmax.kernels.gradients import WIDTH_BYTES as GRADIENTS_BYTES
 from fastsoftmax.kernels.gradients import gradients
 from fastsoftmax.kernels.interleaved_results import write_interleaved
+from fastsoftmax.kernels.narrow_gradients import SLICES, narrow_gradients
 from fastsoftmax.kernels.operations import (
-    BACKWARD,
-    LOG_BACKWARD,
     LOGS,
+    PLAIN_GRADIENTS,
     RESULTS,
     SOFTMAX,
     SUMMARY_WANTED,
@@ -42,9 +42,10 @@ from fastsoftmax.kernels.operations import (
 )
 from fastsoftmax.kernels.outcomes import PARTS
 from fastsoftmax.kernels.packing import tasks_in, tile_bytes
+from fastsoftmax.kernels.row_gradients import row_gradients
 from fastsoftmax.kernels.rows import rows, scratch_bytes
 from fastsoftmax.kernels.strides import FAR, IN_MEMORY, NEAR, PAST_CACHES, SECOND, SOURCE, TARGET
-from fastsoftmax.kernels.sums import block_of, lanes_of
+from fastsoftmax.kernels.sums import SINGLE, block_of, lanes_of
 
 if TYPE_CHECKING:
     from fastsoftmax._geometry import Dims, Geometry
@@ -66,6 +67,7 @@ COST = {
     "narrow": {4: 0.4, 8: 0.8},
     "rows": {4: 0.2, 8: 0.45},
     "along": {4: 0.35, 8: 0.8},
+    "gradients": {4: 0.25, 8: 0.5},
     "columns": {4: 0.3, 8: 0.6},
     "split": {4: 0.4, 8: 0.9},
 }
@@ -101,7 +103,7 @@ class Task(NamedTuple):
     @property
     def is_plain(self) -> bool:
         """Whether there is nothing but inputs and one output: no mask, and no temperature."""
-        is_gradient = self.operation in {BACKWARD, LOG_BACKWARD} and self.options == RESULTS
+        is_gradient = self.operation in PLAIN_GRADIENTS and self.options == RESULTS
         return self.is_bare or self.is_summary or is_gradient
 
     @property
@@ -139,7 +141,7 @@ class Plan:
         self.corner = geometry.corner
         elements = geometry.length * geometry.slices
         self.cost = elements * COST[kind][self.item]
-        if kind in {"rows", "along"}:
+        if kind in {"rows", "along", "gradients"} and geometry.length > SINGLE:
             self.cost += geometry.slices * SLICE_COST
         self._bytes = elements * dtype.itemsize
         self._in_memory = passes_caches(self._bytes, across=False)
@@ -269,6 +271,11 @@ class OnePass(OneKernel):
         elif kind == "along":
             self.kernel = whole.along(task.operation, task.is_bare)
             self.scratch = _rounded(-(-geometry.length // block_of(self.item)) * PARTS * 8)
+        elif kind == "gradients" and geometry.length <= SINGLE:
+            self.kernel, self.least = narrow_gradients(task.operation), SLICES
+        elif kind == "gradients":
+            self.kernel = row_gradients(task.operation)
+            self.batch = batch_slices(min(geometry.length, block_of(self.item)), self.item)
         elif kind == "classes":
             self.kernel = of_classes(task.operation, geometry.length)
             group = lanes_of(self.item)
@@ -285,7 +292,7 @@ class OnePass(OneKernel):
         """Choose how columns are computed; returns the tasks of a run of them."""
         operation, run = task.operation, geometry.batch[-1].size
         inputs, streaming = operation.inputs, self.streaming and bool(task.options & RESULTS)
-        pair = pair_width(geometry, self.item, inputs)
+        pair = pair_width(geometry, self.item, inputs, self._in_memory)
         in_caches = not self._in_memory and reads_twice(geometry, dtype.itemsize)
         if inputs == 2 and task.is_plain and in_caches:
             self.kernel, tiles, streaming = gradients(operation), 0, False
@@ -295,7 +302,7 @@ class OnePass(OneKernel):
             self.width, tiles, self.least = pair, 2 * inputs, LEAST_CELLS
         else:
             self.kernel = columns.columns(operation, task.is_bare)
-            self.width, tiles = tile_width(geometry, self.item, inputs), inputs
+            self.width, tiles = tile_width(geometry, self.item, inputs, self._in_memory), inputs
         self.scratch = _rounded(tile_bytes(geometry.length, self.width, self.item) * tiles)
         self.turns = not shares_sets(geometry, dtype.itemsize)
         return tasks_in(run, self.width, dtype.itemsize, streaming)
@@ -319,8 +326,8 @@ class Split(Plan):
         if steps != "along":
             groups = math.prod(axis.size for axis in above)
         if steps == "across":
-            self.width = tile_width(geometry, self.item, tiles)
-            pair = pair_width(geometry, self.item, tiles)
+            self.width = tile_width(geometry, self.item, tiles, self._in_memory)
+            pair = pair_width(geometry, self.item, tiles, self._in_memory)
             if self._in_memory and not is_scattered(geometry, dtype.itemsize):
                 pair = 0
             if pair and (task.is_bare or task.is_summary):

@@ -13,7 +13,8 @@ import numpy as np
 
 from fastsoftmax import _launch, _recall
 from fastsoftmax._casts import COMPUTED, reads, stored_as
-from fastsoftmax._compute import storage
+from fastsoftmax._compute import of_dtype, storage
+from fastsoftmax._dtypes import FLOAT32
 from fastsoftmax._plans import STEPS
 from fastsoftmax.kernels import columns, narrow, whole
 from fastsoftmax.kernels import operations as ops
@@ -23,6 +24,8 @@ from fastsoftmax.kernels.column_blocks import reduce_column_blocks
 from fastsoftmax.kernels.gradients import gradients
 from fastsoftmax.kernels.leaders import leaders
 from fastsoftmax.kernels.losses import losses_kernel
+from fastsoftmax.kernels.narrow_gradients import narrow_gradients
+from fastsoftmax.kernels.row_gradients import row_gradients
 from fastsoftmax.kernels.rows import rows
 from fastsoftmax.kernels.short import short
 from fastsoftmax.kernels.strips import strips
@@ -69,7 +72,7 @@ def warmup(
         for function in functions
         for layout in layouts
         for dtype in stored
-        for kernel in kernels_for(function, layout, classes)
+        for kernel in kernels_for(function, layout, classes, dtype)
         for reader in (kernel, *_readers(kernel, function, dtype, given))
     }
     ordered = sorted(wanted, key=lambda each: (each[0].name, each[1].str))
@@ -146,9 +149,11 @@ def _check(name: str, given: Sequence[str], known: tuple[str, ...]) -> None:
             raise ValueError(f"{name} has {each!r}; they are {', '.join(known)}")
 
 
-def kernels_for(function: str, layout: str, classes: Sequence[int] = ()) -> list[Kernel]:
+def kernels_for(
+    function: str, layout: str, classes: Sequence[int] = (), dtype: np.dtype[Any] = FLOAT32
+) -> list[Kernel]:
     """The kernels of a function on one layout, with those of so many `classes`."""
-    operation = OPERATIONS[function]
+    operation = of_dtype(OPERATIONS[function], dtype)
     besides = [_BESIDES[function]] if function in _BESIDES else []
     if layout == "split":
         steps: list[Callable[..., Kernel]] = [*chain.from_iterable(STEPS.values()), whole.join]
@@ -167,6 +172,11 @@ def kernels_for(function: str, layout: str, classes: Sequence[int] = ()) -> list
         kernels.append(strips(operation, writes))
     if layout == "columns" and operation.inputs == 2:
         kernels.append(gradients(operation))
+    if operation in ops.BACKWARDS:
+        kernels += {
+            "narrow": [narrow_gradients(operation)],
+            "rows": [row_gradients(operation)],
+        }.get(layout, [])
     if layout == "narrow" and bare:
         kernels += [of_classes(operation, count) for count in classes]
     return kernels + besides

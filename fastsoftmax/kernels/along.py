@@ -4,9 +4,10 @@ A slice is taken block by block: reduced, and, once its coefficients are known, 
 Blocks that are not as the arithmetic wants them (strided, masked, half, negative) are staged
 in a buffer that stays in the first-level cache.  `rows` is the faster way for plain softmax.
 
-The same steps by themselves serve slices that several threads share (`Split`): all blocks
-reduced, joined to coefficients slice by slice, all blocks written.  Where there are several blocks
-exponentials are computed a second time, which is cheaper than to fetch them from memory.
+The same steps by themselves serve slices that several threads share (`Split`): all blocks reduced,
+joined to coefficients slice by slice, all blocks written (kernels/block_results.py).  Where there
+are several blocks exponentials are computed a second time, which is cheaper than to fetch them from
+memory.
 
 While a block is computed, the next one is asked for: the first step of a block, its maximum,
 waits for memory else.
@@ -17,21 +18,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fastsoftmax._jit import device
-from fastsoftmax.kernels.elements import as_computed, is_computed, put_part, put_past_caches
-from fastsoftmax.kernels.elements import put as put_whole
-from fastsoftmax.kernels.groups import ask_for, ask_to_write, largest_of, shift
+from fastsoftmax.kernels.elements import (
+    as_computed,
+    is_computed,
+)
+from fastsoftmax.kernels.groups import ask_for, largest_of, shift
 from fastsoftmax.kernels.masks import hide
 from fastsoftmax.kernels.memory import (
     advance,
-    elements_before_line,
     load_first,
     load_like,
-    load_part,
-    prefetch_to_write,
     store,
 )
 from fastsoftmax.kernels.operations import (
-    COPY,
     MASKED,
     NEGATED,
     Operation,
@@ -39,10 +38,8 @@ from fastsoftmax.kernels.operations import (
     begin,
     consume,
     folded,
-    gradual_of,
     has_frame,
     hidden,
-    hidden_result,
     inputs_of,
     keep_sums,
     kept_alone,
@@ -61,15 +58,12 @@ from fastsoftmax.kernels.strides import (
     MASK,
     SECOND,
     SOURCE,
-    TARGET,
     gather,
     is_row,
-    scatter,
     slice_at,
     zero,
 )
 from fastsoftmax.kernels.sums import block_length, lane_count, lanes
-from fastsoftmax.kernels.underflow import is_gradual
 from fastsoftmax.kernels.values import Value, formula
 from fastsoftmax.kernels.vectors import both, double, lacks, narrow
 
@@ -273,120 +267,6 @@ def keep_group(
     first = load_like(x, j, group) if count is None else load_first(x, j, group, count, 0.0)
     found = kept_alone(operation, first, numbers, frame, heat)
     store(kept, j, times(operation, found, factor))
-
-
-# --- Writing --------------------------------------------------------------------------
-
-
-@formula
-def _write_group(
-    operation: Operation,
-    x: Value,
-    g: Value,
-    out: Value,
-    j: Any,
-    bounds: Any,
-    scope: Any,
-    streaming: bool,
-) -> None:
-    """Write the results of the group at `j`: all, or those within ``(first, last)``."""
-    group = lanes(x)
-    if bounds is None:
-        first = load_like(x, j, group)
-        second = load_like(g, j, group) if operation.inputs == 2 else None
-        found = _result(operation, first, second, scope)
-        (put_past_caches if streaming else put_whole)(out, j, found)
-        return
-    first = load_part(x, j, group, *bounds, 0.0)
-    second = load_part(g, j, group, *bounds, 0.0) if operation.inputs == 2 else None
-    put_part(out, j, _result(operation, first, second, scope), *bounds)
-
-
-def _result(operation: Operation, x: Value, g: Any, scope: Any) -> Value:
-    """The results of elements, by the scope of `keep_block` or `leave_block`."""
-    coefficients, cool, *left = scope
-    if not left:
-        return result(operation, x, g, coefficients, cool)
-    numbers, frame, heat, factor = left
-    return result_anew(operation, x, g, frame, (factor, *coefficients), (numbers, heat, cool))
-
-
-@device
-def write_block(
-    operation: Any, x: Any, g: Any, out: Any, count: Any, scope: Any, ahead: Any
-) -> None:
-    """Write the results of a block whose elements are neighbours, as `results_ahead` has it."""
-    step = lane_count(x)
-    lead = 0
-    if ahead < 0:
-        lead = min(elements_before_line(out), count)
-        # Lines that two blocks share are written twice, through the caches.
-        prefetch_to_write(out, 0)
-        prefetch_to_write(out, count - 1)
-    whole = lead + (count - lead) // step * step
-    if ahead < 0:
-        for j in range(lead, whole, step):
-            _write_group(operation, x, g, out, j, None, scope, True)
-    else:
-        for j in range(lead, whole, step):
-            ask_to_write(out, j + ahead, lanes(x))
-            _write_group(operation, x, g, out, j, None, scope, False)
-    if lead > 0:
-        # As the end of a line: the line after it is past the caches already, and a store
-        # that reaches into it, if only with elements that are masked, would fetch it back.
-        _write_group(operation, x, g, out, lead - step, (step - lead, None), scope, False)
-    if whole < count:
-        _write_group(operation, x, g, out, whole, (None, count - whole), scope, False)
-
-
-@device
-def _write(operation: Any, x: Any, g: Any, out: Any, count: Any, scope: Any, ahead: Any) -> Any:
-    """`write_block`, gradually if need be; returns whether it was."""
-    if is_gradual(operation, x, count, scope[0]):
-        write_block(gradual_of(operation), x, g, out, count, scope, ahead)
-        return True
-    write_block(operation, x, g, out, count, scope, ahead)
-    return False
-
-
-@device
-def deliver(
-    operation: Any,
-    bases: Any,
-    slice_: Any,
-    start: Any,
-    count: Any,
-    block: Any,
-    scope: Any,
-    call: Any,
-    results: Any,
-    ahead: Any,
-) -> Any:
-    """Write the results of a block ``(kept, second input)`` to where they belong.
-
-    Returns whether some were subnormal (kernels/gradual.py).
-    """
-    batch, dims, options = call
-    x, g = block
-    out = slice_at(bases[TARGET], slice_, batch, TARGET)
-    if is_row(dims, TARGET) and options & MASKED == 0:
-        return _write(operation, x, g, advance(out, start), count, scope, ahead)
-    gradual = _write(operation, x, g, results, count, scope, 0)
-    if options & MASKED != 0:
-        shown = slice_at(bases[MASK], slice_, batch, MASK)
-        hide(results, shown, start, count, dims, hidden_result(operation, results))
-    if is_row(dims, TARGET):
-        copy_out(results, advance(out, start), count, ahead)
-    else:
-        scatter(results, out, start, count, dims)
-    return gradual
-
-
-@device
-def copy_out(results: Any, out: Any, count: Any, ahead: Any) -> None:
-    """Write `count` results that are neighbours as they are."""
-    nothing = (lanes(results), lanes(results)), None
-    write_block(COPY, results, results, out, count, nothing, ahead)
 
 
 @formula

@@ -15,7 +15,6 @@ from typing import Any
 from fastsoftmax._jit import device
 from fastsoftmax.kernels import exponential
 from fastsoftmax.kernels.along import (
-    deliver,
     is_plain,
     reduce_framed,
     stage,
@@ -23,6 +22,7 @@ from fastsoftmax.kernels.along import (
     top_of,
     unwanted,
 )
+from fastsoftmax.kernels.block_results import deliver
 from fastsoftmax.kernels.elements import as_computed, computed_like
 from fastsoftmax.kernels.groups import ROW_BYTES
 from fastsoftmax.kernels.memory import (

@@ -73,9 +73,15 @@ def ask_to_write(out: Value, j: Value, like: Value) -> None:
 
 
 @formula
+def elements_ahead(x: Value) -> int:
+    """The elements at `x` that take `AHEAD_BYTES`."""
+    return int(AHEAD_BYTES * 8 // x.dtype.bitwidth)
+
+
+@formula
 def fetch_group(x: Value, j: Value, like: Value) -> None:
     """Ask for the elements, as many as `like` has, that come some time after those at `j`."""
-    ask_for(x, j + AHEAD_BYTES * 8 // x.dtype.bitwidth, like)
+    ask_for(x, j + elements_ahead(x), like)
 
 
 @device

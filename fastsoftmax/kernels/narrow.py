@@ -11,7 +11,8 @@ from typing import Any
 
 from fastsoftmax._jit import device
 from fastsoftmax.kernels import exponential
-from fastsoftmax.kernels.along import copy_out, is_plain, unwanted
+from fastsoftmax.kernels.along import is_plain, unwanted
+from fastsoftmax.kernels.block_results import copy_out
 from fastsoftmax.kernels.cells import degrees_of, note, notes_for, summarise
 from fastsoftmax.kernels.elements import as_computed, computed_like
 from fastsoftmax.kernels.few import is_few, raised_by, turn_few, turn_few_back

@@ -38,10 +38,12 @@ from fastsoftmax.kernels.exponential import (
 from fastsoftmax.kernels.gradual import gradual_result, scaled
 from fastsoftmax.kernels.powers import power_of_two
 from fastsoftmax.kernels.sums import (
-    Total,
     add,
+    add_product,
     fold,
     join,
+    nothing,
+    number,
     parts_of,
     single,
     single_total,
@@ -84,6 +86,8 @@ class Operation(Static):
     """Whether exponents are divided by a temperature."""
     cooled: bool = False
     """Whether results are."""
+    exact: bool = False
+    """Whether products of its inputs are exact in the dtype in which they are computed."""
     gradual: bool = False
     """Whether they are made as subnormal ones are (kernels/gradual.py)."""
 
@@ -100,6 +104,9 @@ TEMPERED_LOGS = Operation(
 )
 TEMPERED_BACKWARD = replace(BACKWARD, name="tempered_backward", cooled=True)
 TEMPERED_LOG_BACKWARD = replace(LOG_BACKWARD, name="tempered_log_backward", cooled=True)
+# Elements of float16 and bfloat16 have 11 bits at the most, those of float32 24.
+HALF_BACKWARD = replace(BACKWARD, name="half_backward", exact=True)
+TEMPERED_HALF_BACKWARD = replace(TEMPERED_BACKWARD, name="tempered_half_backward", exact=True)
 
 _GRADUAL = {
     each: replace(each, name=f"gradual_{each.name}", gradual=True)
@@ -107,7 +114,8 @@ _GRADUAL = {
 }
 SOFTMAXES = (*_GRADUAL, *_GRADUAL.values())
 LOGARITHMS = (LOGS, TEMPERED_LOGS)
-BACKWARDS = (BACKWARD, TEMPERED_BACKWARD)
+BACKWARDS = (BACKWARD, TEMPERED_BACKWARD, HALF_BACKWARD, TEMPERED_HALF_BACKWARD)
+PLAIN_GRADIENTS = (BACKWARD, HALF_BACKWARD, LOG_BACKWARD)
 LOG_BACKWARDS = (LOG_BACKWARD, TEMPERED_LOG_BACKWARD)
 
 Sums = Any
@@ -215,29 +223,12 @@ LARGEST = {types.float32: 3.4028234663852886e38, types.float64: 1.79769313486231
 # --- Sums -----------------------------------------------------------------------------
 
 
-def _nothing(like: Value) -> Total:
-    zeros = splat(0.0, double(like))
-    return zeros if like.dtype == types.float32 else (zeros, zeros)
-
-
-def _add_product(sum_: Total, a: Value, b: Value) -> Total:
-    """A total with a * b, which is exact."""
-    if a.dtype == types.float32:
-        return fma(double(a), double(b), sum_)
-    high = a * b
-    return join(sum_, (high, fma(a, b, -high)))
-
-
-def _number(a: Value) -> Total:
-    return double(a) if a.dtype == types.float32 else (a, splat(0.0, a))
-
-
 @formula
 def begin(operation: Operation, like: Value) -> Sums:
     """Empty sums, one in each element of a vector like `like`."""
     if operation in SOFTMAXES:
         return start(like)
-    return (_nothing(like), splat(0.0, like)) if operation in LOGARITHMS else (_nothing(like),)
+    return (nothing(like), splat(0.0, like)) if operation in LOGARITHMS else (nothing(like),)
 
 
 @formula
@@ -282,8 +273,8 @@ def add_inputs(operation: Operation, sums: Sums, x: Value, g: Value) -> Sums:
     """The sums of an operation of two inputs with these elements of theirs."""
     (total_,) = sums
     if operation in BACKWARDS:
-        return (_add_product(total_, x, g),)
-    return (join(total_, _number(g)),)
+        return (add_product(total_, x, g, operation.exact),)
+    return (join(total_, number(g)),)
 
 
 @formula

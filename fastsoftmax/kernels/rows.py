@@ -10,7 +10,7 @@ from typing import Any
 
 from fastsoftmax._jit import device, device_apart, kernel
 from fastsoftmax.kernels import exponential
-from fastsoftmax.kernels.along import write_block
+from fastsoftmax.kernels.block_results import write_block
 from fastsoftmax.kernels.elements import computed_like
 from fastsoftmax.kernels.groups import ROW_BYTES, fetch_groups, largest_of, shift, workspace_for
 from fastsoftmax.kernels.memory import (

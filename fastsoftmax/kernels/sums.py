@@ -121,6 +121,48 @@ def weigh(a: Total, weight: Value) -> Total:
 
 
 @formula
+def nothing(like: Value) -> Total:
+    """Totals of nothing, one in each element of a vector like `like`."""
+    zeros = splat(0.0, double(like))
+    return zeros if like.dtype == types.float32 else (zeros, zeros)
+
+
+@formula
+def number(a: Value) -> Total:
+    """A number as a total."""
+    return double(a) if a.dtype == types.float32 else (a, splat(0.0, a))
+
+
+@formula
+def products(a: Value, b: Value, is_exact: bool) -> tuple[Value, ...]:
+    """What `add_products` takes to add a b to a total: the product, or both if they are float64.
+
+    `is_exact` if products are exact in the dtype of a and b, too.
+    """
+    if a.dtype == types.float64:
+        return a, b
+    return (double(a * b) if is_exact else double(a) * double(b),)
+
+
+@formula
+def add_products(total: Total, given: tuple[Value, ...]) -> Total:
+    """A total with a product, which is exact."""
+    if len(given) == 1:
+        return total + given[0]
+    a, b = given
+    high = a * b
+    return join(total, (high, fma(a, b, -high)))
+
+
+@formula
+def add_product(total: Total, a: Value, b: Value, is_exact: bool) -> Total:
+    """The same in one operation where there is one."""
+    if a.dtype == types.float32 and not is_exact:
+        return fma(double(a), double(b), total)
+    return add_products(total, products(a, b, is_exact))
+
+
+@formula
 def parts_of(total: Total) -> tuple[Value, Value]:
     """A total as two numbers in float64, to be kept in memory."""
     return (total, total - total) if isinstance(total, Value) else total

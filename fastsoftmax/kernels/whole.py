@@ -8,13 +8,13 @@ from typing import Any
 from fastsoftmax._jit import device
 from fastsoftmax.kernels import exponential
 from fastsoftmax.kernels.along import (
-    deliver,
     keep_block,
     leave_block,
     reduce_block,
     stage,
     stage_second,
 )
+from fastsoftmax.kernels.block_results import deliver
 from fastsoftmax.kernels.elements import computed_like
 from fastsoftmax.kernels.groups import ROW_BYTES
 from fastsoftmax.kernels.memory import (
