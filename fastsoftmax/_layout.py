@@ -5,6 +5,7 @@ classes    plain softmax and its logarithm of very short slices, one after the o
 narrow     other slices of at most `SINGLE` elements
 rows       longer ones, elements side by side (others are gathered block by block);
            `along` for whatever is not plain softmax, some slices at a time if they are short
+gradients  of either along memory, with nothing but two inputs and results
 columns    slices side by side: memory is contiguous across them
 split      slices of more than one block: along memory, across it, or a few of them
            interleaved
@@ -66,9 +67,9 @@ def _plan(geometry: Geometry, dtype: np.dtype[Any], task: Task, plane: int) -> P
     few = LEAST_CLASSES <= geometry.length <= MOST_CLASSES
     if few and task.is_bare and is_packed(geometry):
         return OnePass("classes", geometry, dtype, task, plane)
-    gradients = in_rows and task.is_plain and task.operation in BACKWARDS
+    gradients = in_rows and task.is_gradient and (blocks == 1 or task.operation in BACKWARDS)
     if geometry.length <= SINGLE:
-        if gradients and geometry.length >= least_length(item):
+        if gradients and geometry.length >= least_length(task.operation, dtype.itemsize):
             return OnePass("gradients", geometry, dtype, task, plane)
         return OnePass("narrow", geometry, dtype, task, plane)
     kind = "rows" if task.is_bare and task.operation is SOFTMAX else "along"

@@ -28,10 +28,11 @@ from fastsoftmax.kernels.batches import batch_slices, batches
 from fastsoftmax.kernels.classes import of_classes
 from fastsoftmax.kernels.column_blocks import reduce_column_blocks
 from fastsoftmax.kernels.column_results import pieces_in, write_columns
+from fastsoftmax.kernels.gradient_steps import MOST_SLICES
 from fastsoftmax.kernels.gradients import WIDTH_BYTES as GRADIENTS_BYTES
 from fastsoftmax.kernels.gradients import gradients
 from fastsoftmax.kernels.interleaved_results import write_interleaved
-from fastsoftmax.kernels.narrow_gradients import SLICES, narrow_gradients
+from fastsoftmax.kernels.narrow_gradients import narrow_gradients
 from fastsoftmax.kernels.operations import (
     LOGS,
     PLAIN_GRADIENTS,
@@ -67,7 +68,7 @@ COST = {
     "narrow": {4: 0.4, 8: 0.8},
     "rows": {4: 0.2, 8: 0.45},
     "along": {4: 0.35, 8: 0.8},
-    "gradients": {4: 0.25, 8: 0.5},
+    "gradients": {4: 0.3, 8: 0.5},
     "columns": {4: 0.3, 8: 0.6},
     "split": {4: 0.4, 8: 0.9},
 }
@@ -103,8 +104,12 @@ class Task(NamedTuple):
     @property
     def is_plain(self) -> bool:
         """Whether there is nothing but inputs and one output: no mask, and no temperature."""
-        is_gradient = self.operation in PLAIN_GRADIENTS and self.options == RESULTS
-        return self.is_bare or self.is_summary or is_gradient
+        return self.is_bare or self.is_summary or self.is_gradient
+
+    @property
+    def is_gradient(self) -> bool:
+        """The same of gradients."""
+        return self.operation in PLAIN_GRADIENTS and self.options == RESULTS
 
     @property
     def touched(self) -> tuple[int, ...]:
@@ -272,7 +277,7 @@ class OnePass(OneKernel):
             self.kernel = whole.along(task.operation, task.is_bare)
             self.scratch = _rounded(-(-geometry.length // block_of(self.item)) * PARTS * 8)
         elif kind == "gradients" and geometry.length <= SINGLE:
-            self.kernel, self.least = narrow_gradients(task.operation), SLICES
+            self.kernel, self.least = narrow_gradients(task.operation), MOST_SLICES
         elif kind == "gradients":
             self.kernel = row_gradients(task.operation)
             self.batch = batch_slices(min(geometry.length, block_of(self.item)), self.item)

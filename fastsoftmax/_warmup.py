@@ -172,7 +172,7 @@ def kernels_for(
         kernels.append(strips(operation, writes))
     if layout == "columns" and operation.inputs == 2:
         kernels.append(gradients(operation))
-    if operation in ops.BACKWARDS:
+    if operation.inputs == 2:
         kernels += {
             "narrow": [narrow_gradients(operation)],
             "rows": [row_gradients(operation)],

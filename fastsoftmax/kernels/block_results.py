@@ -24,6 +24,7 @@ from fastsoftmax.kernels.operations import (
     gradual_of,
     hidden_result,
     result,
+    shifted,
 )
 from fastsoftmax.kernels.strides import MASK, TARGET, is_row, scatter, slice_at
 from fastsoftmax.kernels.sums import lane_count, lanes
@@ -60,11 +61,13 @@ def write_group(
 
 
 def _result(operation: Operation, x: Value, g: Any, scope: Any) -> Value:
-    """The results of elements, by the scope of `keep_block` or `leave_block`."""
+    """The results of elements, by the scope of `keep_block`, `leave_block` or `scope_at`."""
     coefficients, cool, *left = scope
     if not left:
         return result(operation, x, g, coefficients, cool)
-    numbers, frame, heat, factor = left
+    numbers, frame, heat, factor, *by = left
+    if by:
+        x = shifted(operation, x, *by)
     return result_anew(operation, x, g, frame, (factor, *coefficients), (numbers, heat, cool))
 
 

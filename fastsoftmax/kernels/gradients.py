@@ -15,6 +15,7 @@ from fastsoftmax._jit import device
 from fastsoftmax.kernels import exponential
 from fastsoftmax.kernels.along import result_anew
 from fastsoftmax.kernels.elements import computed_like, fetch_left, put_left
+from fastsoftmax.kernels.gradient_steps import KINDS, known_of
 from fastsoftmax.kernels.groups import ask_soon, ask_to_write, raise_at
 from fastsoftmax.kernels.memory import (
     advance,
@@ -37,7 +38,6 @@ from fastsoftmax.kernels.operations import (
     shifted,
     totals,
 )
-from fastsoftmax.kernels.outcomes import coefficients
 from fastsoftmax.kernels.packing import ROWS_AHEAD, cell_of, grid_of
 from fastsoftmax.kernels.strides import SECOND, SOURCE, TARGET, described, run_at, strides_of
 from fastsoftmax.kernels.sums import SINGLE, lane_count
@@ -45,21 +45,17 @@ from fastsoftmax.kernels.tiles import (
     STRIP_BYTES,
     TOTALS_BYTES,
     fold_lanes,
-    framed,
-    shifts,
     strip_count,
     strip_like,
 )
 from fastsoftmax.kernels.values import Value, formula
-from fastsoftmax.kernels.vectors import choose, double, splat
+from fastsoftmax.kernels.vectors import splat
 
 WIDTH_BYTES = 256
 """The width of a cell: a few cache lines of each row, as ends of rows may be in one line more."""
 _STRIPS = WIDTH_BYTES // STRIP_BYTES
 _SUMS_BYTES = _STRIPS * TOTALS_BYTES
-# What is known of a column: coefficients, shift, window, and the way back from its frame.
-_KINDS = 6
-_KNOWN_BYTES = _KINDS * WIDTH_BYTES
+_KNOWN_BYTES = KINDS * WIDTH_BYTES
 
 
 @formula
@@ -100,6 +96,12 @@ def _add_row(operation: Operation, rows: Any, lane: Value, memory: Any) -> None:
 
 
 @device
+def rows_on(length: Any, step: Any, width: Any) -> Any:
+    """How far ahead lines are asked for: some rows, or in the next cell if there are few."""
+    return ROWS_AHEAD * step if length > 4 * ROWS_AHEAD else width
+
+
+@device
 def _add_rows(operation: Any, inputs: Any, steps: Any, length: Any, last: Any, memory: Any) -> None:
     """Sum the columns before `last` of a cell."""
     x, g = inputs
@@ -109,7 +111,7 @@ def _add_rows(operation: Any, inputs: Any, steps: Any, length: Any, last: Any, m
         _empty_sums(operation, sums, lane, tops)
     for i in range(0, _STRIPS * strip, strip):
         store(tops, i, splat(NEGATIVE_INFINITY, strip_like(tops)))
-    ahead = ROWS_AHEAD * steps[0], ROWS_AHEAD * steps[1]
+    ahead = rows_on(length, steps[0], last), rows_on(length, steps[1], last)
     for j in range(length):
         here, there = advance(x, j * steps[0]), advance(g, j * steps[1])
         rows = here, there, advance(here, ahead[0]), advance(there, ahead[1])
@@ -138,18 +140,6 @@ def _totals(operation: Any, sums: Any, length: Any, like: Any) -> Any:
 
 
 @formula
-def _known(operation: Operation, top: Value, found: Any, numbers: Any) -> Any:
-    """What the results in columns with these maxima and sums are made with."""
-    scope, nothing = (numbers, None), splat(0.0, top)
-    if not operation.has_frame:
-        top = nothing
-    large, by = shifts(operation, top, scope)
-    top, k, window, back = framed(operation, choose(large, nothing, top), scope)
-    state = double(top), double(k), *found
-    return *coefficients(operation, state, double(top), top, *scope, False), by, *window, back
-
-
-@formula
 def _write_strip(
     operation: Operation, rows: Any, i: Any, last: Value | None, memory: Value, numbers: Any
 ) -> None:
@@ -157,7 +147,7 @@ def _write_strip(
     x, g, out, out_ahead = rows
     group, left = strip_like(memory), None if last is None else last - i
     elements, others = (fetch_left(each, i, group, left) for each in (x, g))
-    upper, lower, by, origin, floor, back = load_kinds(memory, i, _width_of(memory), _KINDS, group)
+    upper, lower, by, origin, floor, back = load_kinds(memory, i, _width_of(memory), KINDS, group)
     if operation.has_frame:
         elements = shifted(operation, elements, by)
     share, scope = (back, upper, lower), (numbers, None, None)
@@ -182,7 +172,7 @@ def _write_rows(
     strip = strip_count(memory)
     for j in range(length):
         there = advance(out, j * steps[2])
-        ahead = advance(there, ROWS_AHEAD * steps[2])
+        ahead = advance(there, rows_on(length, steps[2], last))
         rows = advance(x, j * steps[0]), advance(g, j * steps[1]), there, ahead
         if last == _STRIPS * strip:
             _write_row(operation, rows, memory, numbers)
@@ -217,7 +207,7 @@ def _gradients(operation: Operation) -> Any:
                 mine = advance(sums, i // strip_count(like) * TOTALS_BYTES)
                 found = _totals(operation, mine, length, like)
                 top = load_like(tops, i, strip_like(like))
-                store_kinds(known, i, _width_of(known), _known(operation, top, found, numbers))
+                store_kinds(known, i, _width_of(known), known_of(operation, top, found, numbers))
             _write_rows(operation, (x, g, out), steps, length, count, known, numbers)
 
     return kernel_over(gradients, f"gradients-{operation.name}", bare=False)

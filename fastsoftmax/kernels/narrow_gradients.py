@@ -1,9 +1,9 @@
-"""Gradients of softmax of short slices along memory, with no mask or temperature.
+"""Gradients of short slices along memory, with no mask or temperature.
 
-Products are added one after the other, for as many slices at a time as a vector has elements: those
-of so many elements of each are transposed in registers, the one time that any are.  Results are
-made of the slices as they stand.  (1000, 64) float32 took 29 µs on one thread where both inputs
-become columns and results rows again, as in kernels/narrow.py, and takes 15.5.
+What sums are made of is transposed in registers, in squares: some elements of as many slices, which
+are added one after the other.  Results are made of the slices as they stand.  softmax_backward of
+(1000, 64) float32 took 29 µs on one thread where both inputs become columns and results rows
+again, as in kernels/narrow.py, and takes 15.5.
 
 For slices of at most `sums.SINGLE` elements, of at least `least_length`.
 """
@@ -16,20 +16,38 @@ from typing import Any
 from numba.core import types
 
 from fastsoftmax._jit import device
+from fastsoftmax.kernels import exponential
 from fastsoftmax.kernels.block_results import write_group
 from fastsoftmax.kernels.elements import computed_like, fetch
+from fastsoftmax.kernels.gradient_steps import (
+    KNOWN_BYTES,
+    MOST_SLICES,
+    NUMBERS_BYTES,
+    add_addends,
+    addends,
+    are_above_0,
+    note_known,
+    scope_at,
+)
 from fastsoftmax.kernels.groups import ask_soon, ask_to_write, elements_ahead
 from fastsoftmax.kernels.memory import (
     advance,
+    clear,
     load_kind,
     load_like,
     store,
     workspace,
     workspace_bytes,
+    workspace_double,
 )
 from fastsoftmax.kernels.operands import kernel_over
-from fastsoftmax.kernels.operations import Operation, begin, keep_sums, parts, totals
-from fastsoftmax.kernels.row_gradients import quotient
+from fastsoftmax.kernels.operations import (
+    Operation,
+    begin,
+    keep_sums,
+    parts,
+    totals,
+)
 from fastsoftmax.kernels.strides import (
     SECOND,
     SOURCE,
@@ -37,29 +55,32 @@ from fastsoftmax.kernels.strides import (
     described,
     run_at,
     strides_of,
+    zero,
 )
-from fastsoftmax.kernels.sums import add_products, products
+from fastsoftmax.kernels.sums import SINGLE
 from fastsoftmax.kernels.values import Value, Vec, as_type, formula
-from fastsoftmax.kernels.vectors import native, transpose, vector, vector_count
-
-SLICES = 16
-"""Slices that go through each step together."""
-_NUMBERS_BYTES = 8 * SLICES
+from fastsoftmax.kernels.vectors import maximum, native, transpose, vector, vector_count
 
 
 def _side(dtype: Any) -> int:
-    """The side of the squares that are transposed.
+    """The side of a square.
 
-    Of float32, products are in float64, and shuffles of half a register of AVX-512 find more units
-    that do them than those of a whole one; of float64, it is whole elements that are, and there
-    are twice as many to be shuffled: (1000, 64) took 37 µs with squares of 4, and takes 31.
+    Of float32 it holds float64, and half a register of AVX-512 finds more units that shuffle it
+    than a whole one does.  Of float64 it holds both inputs, which are twice as many shuffles:
+    softmax_backward of (1000, 64) took 37 µs with squares of 4, and takes 31.
     """
     return 4 if dtype == types.float32 else native(types.float64).count
 
 
-def least_length(itemsize: int) -> int:
-    """The length of the shortest slices that are worth it: those of two squares."""
-    return 2 * _side(types.float32 if itemsize == 4 else types.float64)
+def least_length(operation: Operation, itemsize: int) -> int:
+    """The length of the shortest slices that are worth it, with elements of so many bytes.
+
+    Those of two squares.  But rows, whose last vectors are filled in part, have more exponentials
+    to be computed than columns have, for which halves don't make up.
+    """
+    if operation.keeps and itemsize < 4:
+        return SINGLE + 1
+    return 2 * _side(types.float64 if itemsize > 4 else types.float32)
 
 
 @formula
@@ -68,48 +89,49 @@ def _side_of(like: Value) -> int:
 
 
 @formula
+def _group(like: Value) -> Value:
+    """A zero for each slice of a square."""
+    return as_type(0.0, Vec(like.dtype, _side(like.dtype)), like.builder)
+
+
+@formula
 def _begin(operation: Operation, like: Value) -> Any:
     """Empty sums of all slices, as many at a time as a square has."""
-    side = _side(like.dtype)
-    group = as_type(0.0, Vec(like.dtype, side), like.builder)
-    return tuple(begin(operation, group) for _ in range(SLICES // side))
+    group = _group(like)
+    return tuple(begin(operation, group) for _ in range(MOST_SLICES // group.count))
 
 
 @formula
 def _add_square(
-    operation: Operation, sums: Any, places: Any, j: Any, left: Value | None, like: Value
+    operation: Operation, sums: Any, top: Value, places: Any, j: Any, left: Value | None
 ) -> Any:
-    """The sums of slices with their elements from `j` on, or the last of those that are left."""
-    side = _side(like.dtype)
-    group = as_type(0.0, Vec(like.dtype, side), like.builder)
-    rows = []
+    """``(sums, top)`` of slices with their elements from `j` on, or the last that are left.
+
+    `top` is raised to elements of any of them.
+    """
+    rows, side = [], len(places)
     for inputs in places:
-        x, g = (fetch(place, j, group) for place in inputs)
-        rows.append(products(x, g, operation.exact))
+        x, g = (fetch(place, j, top) for place in inputs)
+        rows.append(addends(operation, x, g))
+        if operation.has_frame:
+            top = maximum(x, top)
     columns = zip(*(transpose(tuple(each)) for each in zip(*rows, strict=True)), strict=True)
-    (total,) = sums
     for i, column in enumerate(columns):
-        new = add_products(total, column)
+        new = add_addends(operation, sums, column)
         if left is not None:
-            new = keep_sums(operation, new, (left + (i + 1 - side)) * side, total)
-        total = new
-    return (total,)
+            new = keep_sums(operation, new, (left + (i + 1 - side)) * side, sums)
+        sums = new
+    return sums, top
 
 
 @formula
 def _add(
-    operation: Operation,
-    sums: Any,
-    inputs: Any,
-    offsets: Any,
-    j: Any,
-    left: Value | None,
-    like: Value,
+    operation: Operation, found: Any, inputs: Any, offsets: Any, j: Any, left: Value | None
 ) -> Any:
     """The same of all slices, which begin so many elements after each of the inputs."""
-    side = _side(like.dtype)
-    found = []
-    for number, each in enumerate(sums):
+    all_sums, top = found
+    side, new = top.count, []
+    for number, sums in enumerate(all_sums):
         places = [
             tuple(
                 advance(x, load_kind(memory, 8 * i, types.intp))
@@ -117,17 +139,29 @@ def _add(
             )
             for i in range(number * side, (number + 1) * side)
         ]
-        found.append(_add_square(operation, each, places, j, left, like))
-    return tuple(found)
+        raised, top = _add_square(operation, sums, top, places, j, left)
+        new.append(raised)
+    return tuple(new), top
 
 
 @formula
-def _note(operation: Operation, sums: Any, notes: Any, like: Value) -> None:
-    """Write the coefficients of all slices."""
+def _keep_totals(operation: Operation, sums: Any, highs: Value, lows: Value) -> None:
+    """Write the totals of all slices."""
     for number, each in enumerate(sums):
         high, low, _ = parts(totals(operation, each, True))
-        for memory, value in zip(notes, quotient(operation, high, low, like), strict=True):
-            store(memory, number * value.count, value)
+        store(highs, number * high.count, high)
+        store(lows, number * low.count, low)
+
+
+@device
+def _keep_tops(tops: Any, x: Any, step: Any, count: Any, length: Any) -> None:
+    """Write the maxima of `count` slices; others are 0."""
+    clear(tops, MOST_SLICES)
+    for i in range(count):
+        row, top = advance(x, i * step), zero(tops)
+        for j in range(length):
+            top = maximum(fetch(row, j, top), top)
+        tops[i] = top
 
 
 @formula
@@ -139,7 +173,7 @@ def _step(axes: Any, operand: Any) -> Any:
 @device
 def _keep_offsets(memory: Any, count: Any, step: Any) -> None:
     """Write where slices begin; the last of `count` stands for those that are not there."""
-    for i in range(SLICES):
+    for i in range(MOST_SLICES):
         store(memory, 8 * i, min(i, count - 1) * step)
 
 
@@ -150,9 +184,9 @@ def _write(
     steps: Any,
     count: Any,
     length: Any,
-    notes: Any,
+    known: Any,
     ahead: Any,
-    like: Any,
+    numbers: Any,
 ) -> None:
     """Write the results of `count` slices; lines of results are asked for as far ahead.
 
@@ -160,11 +194,11 @@ def _write(
     places for the processor to see what comes next: (1000000, 20) float32 took 10.2 ms on two
     threads without, and takes 6.6.
     """
-    part, step = vector(like), vector_count(like)
+    part, step = vector(known), vector_count(known)
     whole = length - length % step
     for i in range(count):
         x, g = advance(places[0], i * steps[0]), advance(places[1], i * steps[1])
-        out, scope = advance(places[2], i * steps[2]), ((notes[0][i], notes[1][i]), None)
+        out, scope = advance(places[2], i * steps[2]), scope_at(operation, known, i, numbers)
         for j in range(0, whole, step):
             ask_soon(x, j + elements_ahead(x), part)
             ask_soon(g, j + elements_ahead(g), part)
@@ -182,8 +216,12 @@ def _narrow_gradients(operation: Operation) -> Any:
         """All steps for the slices `first` to `last` - 1."""
         like = computed_like(bases[TARGET])
         length, streaming, _, _, _, axes, _ = described(geometry)
-        notes = workspace(like, _NUMBERS_BYTES), workspace(like, _NUMBERS_BYTES)
-        offsets = workspace_bytes(like, _NUMBERS_BYTES), workspace_bytes(like, _NUMBERS_BYTES)
+        numbers = exponential.numbers(like)
+        tops, known = workspace(like, NUMBERS_BYTES), workspace(like, KNOWN_BYTES)
+        highs, lows = workspace_double(like, NUMBERS_BYTES), workspace_double(like, NUMBERS_BYTES)
+        offsets = workspace_bytes(like, NUMBERS_BYTES), workspace_bytes(like, NUMBERS_BYTES)
+        clear(tops, MOST_SLICES)
+        were_above = False
         side, run = _side_of(like), axes[1][axes[0] - 1]
         whole = length - length % side
         x_step, g_step, step = _step(axes, SOURCE), _step(axes, SECOND), _step(axes, TARGET)
@@ -198,22 +236,30 @@ def _narrow_gradients(operation: Operation) -> Any:
             x_run = run_at(bases[SOURCE], above, 0, axes, SOURCE)
             g_run = run_at(bases[SECOND], above, 0, axes, SECOND)
             out_run = run_at(bases[TARGET], above, 0, axes, TARGET)
-            for start in range(begin_, end, SLICES):
-                count = min(SLICES, end - start)
+            for start in range(begin_, end, MOST_SLICES):
+                count = min(MOST_SLICES, end - start)
                 x, g = advance(x_run, start * x_step), advance(g_run, start * g_step)
                 out = advance(out_run, start * step)
                 if count != before:
                     _keep_offsets(offsets[0], count, x_step)
                     _keep_offsets(offsets[1], count, g_step)
                     before = count
-                sums = _begin(operation, like)
+                found = _begin(operation, like), _group(like)
                 for j in range(0, whole, side):
-                    sums = _add(operation, sums, (x, g), offsets, j, None, like)
+                    found = _add(operation, found, (x, g), offsets, j, None)
                 if whole < length:
                     left = length - whole
-                    sums = _add(operation, sums, (x, g), offsets, length - side, left, like)
-                _note(operation, sums, notes, like)
-                _write(operation, (x, g, out), steps, count, length, notes, ahead, like)
+                    found = _add(operation, found, (x, g), offsets, length - side, left)
+                _keep_totals(operation, found[0], highs, lows)
+                is_above = are_above_0(found[1])
+                if is_above:
+                    _keep_tops(tops, x, x_step, count, length)
+                elif were_above:
+                    clear(tops, MOST_SLICES)
+                were_above = is_above
+                for i in range(0, count, vector_count(like)):
+                    note_known(operation, known, i, (tops, highs, lows), numbers)
+                _write(operation, (x, g, out), steps, count, length, known, ahead, numbers)
             done += end - begin_
 
     return kernel_over(narrow_gradients, f"narrow-gradients-{operation.name}", bare=False)

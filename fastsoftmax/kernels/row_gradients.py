@@ -1,11 +1,13 @@
-"""Gradients of softmax along memory, with no mask or temperature.
+"""Gradients of long slices along memory, with no mask or temperature.
 
-There are no exponentials, so nothing is worth keeping: both inputs are read where they stand, for
+Sums need no exponentials, and nothing is worth keeping: both inputs are read where they stand, for
 their sums and then, from the first-level cache, for the results.  Some slices at a time go through
 both steps: the end of a sum, where operations wait for one another, runs beside the beginning of
-the next.  (64, 1000) float32 took 12.5 µs on one thread as other operations go, and takes 10.3.
+the next.  softmax_backward of (64, 1000) float32 took 12.5 µs on one thread as other operations go,
+and takes 10.3.
 
-For slices of more than `sums.SINGLE` elements; others are in kernels/narrow_gradients.py.
+For slices of more than `sums.SINGLE` elements; others are in kernels/narrow_gradients.py.  Those of
+log_softmax, whose blocks have frames of their own, are one block at the most.
 """
 
 from __future__ import annotations
@@ -14,10 +16,19 @@ import functools
 from typing import Any
 
 from fastsoftmax._jit import device
+from fastsoftmax.kernels import exponential
 from fastsoftmax.kernels.block_results import write_block
 from fastsoftmax.kernels.elements import computed_like, fetch_left
+from fastsoftmax.kernels.gradient_steps import (
+    KNOWN_BYTES,
+    MOST_SLICES,
+    NUMBERS_BYTES,
+    are_above_0,
+    note_known,
+    scope_at,
+)
 from fastsoftmax.kernels.groups import ask_for, ask_soon
-from fastsoftmax.kernels.memory import advance, stream_fence, workspace
+from fastsoftmax.kernels.memory import advance, clear, stream_fence, workspace, workspace_double
 from fastsoftmax.kernels.operands import kernel_over
 from fastsoftmax.kernels.operations import (
     Operation,
@@ -27,7 +38,6 @@ from fastsoftmax.kernels.operations import (
     join_totals,
     totals,
 )
-from fastsoftmax.kernels.outcomes import coefficients
 from fastsoftmax.kernels.strides import (
     SECOND,
     SOURCE,
@@ -35,23 +45,19 @@ from fastsoftmax.kernels.strides import (
     described,
     results_ahead,
     slice_at,
+    zero,
 )
 from fastsoftmax.kernels.sums import block_length, join, lane_count, lanes, parts_of, total_of
 from fastsoftmax.kernels.values import Value, formula
-from fastsoftmax.kernels.vectors import lower_half
+from fastsoftmax.kernels.vectors import (
+    largest,
+    lower_half,
+    maximum,
+    vector_count,
+)
 
-MOST_SLICES = 16
-"""Slices that go through each step together, at the most."""
-_NUMBERS_BYTES = 8 * MOST_SLICES
 _SOON_SHARE = 16
 """Elements that are near are asked for so much of a block ahead."""
-
-
-@formula
-def quotient(operation: Operation, high: Value, low: Value, like: Value) -> Any:
-    """The coefficients of slices with these totals."""
-    state = high, high, high, low, low  # of which nothing counts but the total
-    return coefficients(operation, state, high, like, None, None, False)
 
 
 @formula
@@ -66,12 +72,21 @@ def _raised(
     return add_inputs(operation, sums, *(fetch_left(each, j, group, left) for each in inputs))
 
 
+@formula
+def _raised_tops(operation: Operation, tops: Value, x: Value, j: Any, left: Value | None) -> Value:
+    """The maxima, if they make a difference, raised to the elements from `j` on.
+
+    Those that are not left count as 0, and so does whatever is less (`outcomes.framed_top`).
+    """
+    return maximum(fetch_left(x, j, tops, left), tops) if operation.has_frame else tops
+
+
 @device
-def _total(operation: Any, x: Any, g: Any, count: Any, streaming: Any, like: Any) -> Any:
-    """``(high, low)``, the total of a block."""
+def _reduce(operation: Any, x: Any, g: Any, count: Any, streaming: Any, like: Any) -> Any:
+    """``(top, high, low)`` of a block: its maximum, 0 at the least, and its total."""
     inputs, group, step = (x, g), lanes(like), lane_count(like)
     lower = upper = begin(operation, lower_half(group))
-    half = step // 2
+    half, tops = step // 2, group
     whole, ahead = count - count % step, block_length(like)
     if streaming:
         for j in range(0, whole, step):
@@ -79,6 +94,7 @@ def _total(operation: Any, x: Any, g: Any, count: Any, streaming: Any, like: Any
             ask_for(g, j + ahead, group)
             lower = _raised(operation, lower, inputs, j, None, like)
             upper = _raised(operation, upper, inputs, j + half, None, like)
+            tops = _raised_tops(operation, tops, x, j, None)
     else:
         ahead //= _SOON_SHARE
         for j in range(0, whole, step):
@@ -86,15 +102,18 @@ def _total(operation: Any, x: Any, g: Any, count: Any, streaming: Any, like: Any
             ask_soon(g, j + ahead, group)
             lower = _raised(operation, lower, inputs, j, None, like)
             upper = _raised(operation, upper, inputs, j + half, None, like)
+            tops = _raised_tops(operation, tops, x, j, None)
     left = count - whole
     if left > half:
         lower = _raised(operation, lower, inputs, whole, None, like)
         upper = _raised(operation, upper, inputs, whole + half, left - half, like)
     elif left > 0:
         lower = _raised(operation, lower, inputs, whole, left, like)
+    if left > 0:
+        tops = _raised_tops(operation, tops, x, whole, left)
     both = join_totals(totals(operation, lower, False), totals(operation, upper, False))
     high, low, _ = folded(both)
-    return high, low
+    return largest(tops) if are_above_0(tops) else zero(like), high, low
 
 
 @formula
@@ -108,28 +127,36 @@ def _row_gradients(operation: Operation) -> Any:
     def row_gradients(bases, _options, geometry, _scratch, first, last):
         """All steps for the slices `first` to `last` - 1."""
         like = computed_like(bases[TARGET])
+        numbers = exponential.numbers(like)
         length, streaming, most, _, _, batch, _ = described(geometry)
         ahead = results_ahead(geometry, bases[TARGET])
         size = block_length(like)
-        upper, lower = workspace(like, _NUMBERS_BYTES), workspace(like, _NUMBERS_BYTES)
+        tops, known = workspace(like, NUMBERS_BYTES), workspace(like, KNOWN_BYTES)
+        highs, lows = workspace_double(like, NUMBERS_BYTES), workspace_double(like, NUMBERS_BYTES)
+        # What stands for slices that are not there.
+        clear(tops, MOST_SLICES)
+        clear(highs, MOST_SLICES)
+        clear(lows, MOST_SLICES)
         for start in range(first, last, most):
             count = min(most, last - start)
             for i in range(count):
                 x = slice_at(bases[SOURCE], start + i, batch, SOURCE)
                 g = slice_at(bases[SECOND], start + i, batch, SECOND)
-                found = _total(operation, x, g, min(size, length), streaming, like)
+                top, high, low = _reduce(operation, x, g, min(size, length), streaming, like)
                 if length > size:  # as blocks are joined elsewhere, beginning with 0
-                    found = _joined((0.0, 0.0), found, like)
+                    high, low = _joined((0.0, 0.0), (high, low), like)
                 for j in range(size, length, size):
                     x, g, left = advance(x, size), advance(g, size), min(size, length - j)
-                    block = _total(operation, x, g, left, streaming, like)
-                    found = _joined(found, block, like)
-                upper[i], lower[i] = quotient(operation, found[0], found[1], like)
+                    _, more, rest = _reduce(operation, x, g, left, streaming, like)
+                    high, low = _joined((high, low), (more, rest), like)
+                tops[i], highs[i], lows[i] = top, high, low
+            for i in range(0, count, vector_count(like)):
+                note_known(operation, known, i, (tops, highs, lows), numbers)
             for i in range(count):
                 x = slice_at(bases[SOURCE], start + i, batch, SOURCE)
                 g = slice_at(bases[SECOND], start + i, batch, SECOND)
                 out = slice_at(bases[TARGET], start + i, batch, TARGET)
-                scope = (upper[i], lower[i]), None
+                scope = scope_at(operation, known, i, numbers)
                 write_block(operation, x, g, out, length, scope, ahead)
         if streaming:
             stream_fence(bases[TARGET])
