@@ -16,6 +16,7 @@ from fastsoftmax import _launch
 from fastsoftmax._cpu import LAST_LEVEL_BYTES, SECOND_LEVEL_BYTES
 from fastsoftmax._jit import SCRATCH_UNIT, Kernel
 from fastsoftmax._tiling import (
+    LEAST_PAST_CACHES,
     batch_rows,
     is_scattered,
     pair_width,
@@ -146,11 +147,14 @@ class Plan:
         self.corner = geometry.corner
         elements = geometry.length * geometry.slices
         self.cost = elements * COST[kind][self.item]
-        if kind in {"rows", "along", "gradients"} and geometry.length > SINGLE:
+        in_rows = kind in {"rows", "along", "gradients"} and geometry.length > SINGLE
+        if in_rows:
             self.cost += geometry.slices * SLICE_COST
         self._bytes = elements * dtype.itemsize
         self._in_memory = passes_caches(self._bytes, across=False)
         self.streaming = passes_caches(self._bytes, across)
+        if in_rows and geometry.length < LEAST_PAST_CACHES[self.item]:
+            self._in_memory = self.streaming = False
         self.width = 0
         self.batch = 1
         """Rows that are computed at a time."""

@@ -170,6 +170,7 @@ def test_large_results_go_past_the_caches() -> None:
     assert explain(HUGE, 1).streaming
     assert explain(HUGE, 0).streaming
     assert not explain(logits((100, 100), F4), 1).streaming
+    assert not explain(HUGE.reshape(-1)[: HUGE.size // 100 * 100].reshape(-1, 100), 1).streaming
 
 
 # --- Nothing done -----------------------------------------------------------------------

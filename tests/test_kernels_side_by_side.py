@@ -232,7 +232,7 @@ def test_slices_one_after_the_other(dtype: Any, length: int, function: Any) -> N
 
 @pytest.mark.usefixtures("_past_caches")
 @pytest.mark.parametrize("name", ["float16", "bfloat16", "float32", "float64"])
-@pytest.mark.parametrize("length", [2, 3, 5, 10, 16, 32, 37, 63, 100, 5001])
+@pytest.mark.parametrize("length", [2, 3, 5, 10, 16, 32, 37, 63, 163, 5001])
 def test_short_slices_past_the_caches_wherever_lines_begin(length: int, name: str) -> None:
     kind = np.dtype(getattr(ml_dtypes, name, name))
     for count in (400_000 // length + extra for extra in (0, 1, 30)):
