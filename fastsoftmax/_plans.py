@@ -16,6 +16,7 @@ from fastsoftmax import _launch
 from fastsoftmax._cpu import LAST_LEVEL_BYTES, SECOND_LEVEL_BYTES
 from fastsoftmax._jit import SCRATCH_UNIT, Kernel
 from fastsoftmax._tiling import (
+    LEAST_CELLS,
     LEAST_PAST_CACHES,
     batch_rows,
     is_scattered,
@@ -58,9 +59,7 @@ Array = np.ndarray[Any, Any]
 # told; on servers, where dozens share one, it is no more than so many times the second level.
 MOST_KEPT_BYTES = min(LAST_LEVEL_BYTES // 4, 24 * SECOND_LEVEL_BYTES)
 MOST_KEPT_ACROSS_BYTES = min(MOST_KEPT_BYTES, 3 * SECOND_LEVEL_BYTES)
-# The first and last of the cells that a thread gets have no neighbour to be computed beside.
-LEAST_CELLS = 8
-# Neither have the first and last of rows that are computed block by block.
+# As `LEAST_CELLS`: the first and last of rows that are computed block by block have no neighbour.
 LEAST_ROWS = 16
 # Nanoseconds an element takes on one thread, roughly, in float32 and float64: what launching
 # threads is weighed against.  Measured by `python -m benchmarks thresholds`.

@@ -30,8 +30,9 @@ MOST_PAIR_SHARE = 1 + 1 / 32
 # Of what the caches have, two tiles take this part of a second-level cache at the most:
 # (2000, 1000) float32 dim 0 took 0.68 ms with half of it, and takes 0.59.
 NEAR_PAIR_SHARE = 0.27
-# Cells for each thread at the least, as the first and last have no neighbour to be computed beside:
-# (512, 512) float32 dim 0 took 79 us with two, and takes 56.
+# Cells that a thread gets at a time, if there are so many for each; of what the caches have, there
+# are.  The first and last of them have no neighbour to be computed beside: (512, 512) float32 dim 0
+# took 79 us with two for each of two threads, and takes 56.
 LEAST_CELLS = 8
 # Rows of fewer elements, by the bytes of one, go through the caches however many they are:
 # (250000, 100) float32 took 10.4 ms past them, and takes 7.7.
