@@ -27,9 +27,9 @@ PAIR_SHARE = 0.75
 # The narrowest may take all of it, and what tiles need besides their rows: (4096, 4096) float32
 # dim 0 takes 5.3 ms with two tiles of 128 bytes' width and 6.4 with one of 256.
 MOST_PAIR_SHARE = 1 + 1 / 32
-# Of what the caches have, two tiles take this part of a second-level cache at the most:
-# (2000, 1000) float32 dim 0 took 0.68 ms with half of it, and takes 0.59.
-NEAR_PAIR_SHARE = 0.27
+# And this part of a tile's limit where the caches have the arrays: (2000, 1000) float32 dim 0 took
+# 0.68 ms with all of it, and takes 0.59.
+NEAR_PAIR_SHARE = 0.54
 # Cells that a thread gets at a time, if there are so many for each; of what the caches have, there
 # are.  The first and last of them have no neighbour to be computed beside: (512, 512) float32 dim 0
 # took 79 us with two for each of two threads, and takes 56.
@@ -87,7 +87,7 @@ def pair_width(geometry: Geometry, item: int, inputs: int, in_memory: bool) -> i
     widths = range(widest, (widest - 1) // 2 if in_memory else 0, -strip)
     rows = min(geometry.length, block_of(item))
     sizes = [2 * inputs * tile_bytes(rows, width, item) for width in widths]
-    usual = PAIR_SHARE * TILE_BYTES if in_memory else NEAR_PAIR_SHARE * SECOND_LEVEL_BYTES
+    usual = TILE_BYTES * (PAIR_SHARE if in_memory else NEAR_PAIR_SHARE)
     for width, size in zip(widths, sizes, strict=True):
         if size <= usual:
             return width
