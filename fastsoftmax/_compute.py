@@ -21,8 +21,9 @@ from fastsoftmax._casts import (
 from fastsoftmax._dtypes import FLOAT32, FLOAT64, is_wide, kernel_dtype
 from fastsoftmax._layout import plan_for
 from fastsoftmax._memory import empty_like
-from fastsoftmax._plans import NOTHING, Plan, Task, passes_caches
+from fastsoftmax._plans import NOTHING, Plan, passes_caches
 from fastsoftmax._quiet import quiet
+from fastsoftmax._task import Task
 from fastsoftmax.kernels import operations as ops
 
 if TYPE_CHECKING:

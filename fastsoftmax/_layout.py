@@ -1,7 +1,7 @@
 """From the arrays of a call to the kernels that fit them, and their arguments.
 
 =========  ====================================================================
-classes    plain softmax and its logarithm of very short slices, one after the other
+classes    softmax and its logarithm of very short slices, one after the other
 narrow     other slices of at most `SINGLE` elements
 rows       longer ones, elements side by side (others are gathered block by block);
            `along` for whatever is not plain softmax, some slices at a time if they are short
@@ -30,14 +30,15 @@ from fastsoftmax.kernels.classes import LEAST_CLASSES, MOST_CLASSES
 from fastsoftmax.kernels.narrow_gradients import least_length
 from fastsoftmax.kernels.operations import BACKWARDS, MASKED, SOFTMAX
 from fastsoftmax.kernels.rows import MOST_BLOCKS
-from fastsoftmax.kernels.strides import SOURCE, TARGET
+from fastsoftmax.kernels.strides import MASK, SOURCE, TARGET, TEMPERATURE
 from fastsoftmax.kernels.sums import SINGLE, block_of, lanes_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from fastsoftmax._geometry import Axis, Dims, Geometry
-    from fastsoftmax._plans import Plan, Task
+    from fastsoftmax._plans import Plan
+    from fastsoftmax._task import Task
 
 Array = np.ndarray[Any, Any]
 
@@ -65,7 +66,7 @@ def _plan(geometry: Geometry, dtype: np.dtype[Any], task: Task, plane: int) -> P
     if across:
         return Split(geometry, dtype, task, plane, "across")
     few = LEAST_CLASSES <= geometry.length <= MOST_CLASSES
-    if few and task.is_bare and is_packed(geometry):
+    if few and task.is_result and is_packed(geometry, task):
         return OnePass("classes", geometry, dtype, task, plane)
     gradients = in_rows and task.is_gradient and (blocks == 1 or task.operation in BACKWARDS)
     if geometry.length <= SINGLE:
@@ -89,13 +90,19 @@ def _is_shared(geometry: Geometry, item: int, kind: str) -> bool:
     return geometry.length * whole > geometry.length * shared + 3 * LEAST_LAUNCH
 
 
-def is_packed(geometry: Geometry) -> bool:
-    """Whether slices lie along memory, one after the other, in input and result."""
+def is_packed(geometry: Geometry, task: Task) -> bool:
+    """Whether slices lie along memory, one after the other, and so do their masks.
+
+    They have one temperature.
+    """
     if len(geometry.batch) > 1 or len(geometry.inner) > 1:
         return False
     inner, run = geometry.inner[0].strides, geometry.batch[0]
-    apart = run.strides[:2] == (geometry.length, geometry.length)
-    return inner[:2] == (1, 1) and (run.size == 1 or apart)
+    operands = (*task.touched, MASK) if task.options & MASKED else task.touched
+    if any(inner[operand] != 1 for operand in operands):
+        return False
+    apart = all(run.strides[operand] == geometry.length for operand in operands)
+    return run.size == 1 or (apart and run.strides[TEMPERATURE] == 0)
 
 
 def is_dense(geometry: Geometry, task: Task) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from fastsoftmax._plans import OneKernel, Task
+from fastsoftmax._plans import OneKernel
 from fastsoftmax.kernels.leaders import leaders
 from fastsoftmax.kernels.losses import losses_kernel
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from fastsoftmax._geometry import Geometry
     from fastsoftmax._jit import Kernel
+    from fastsoftmax._task import Task
 
 # Nanoseconds that the loss of a slice takes, whose element is anywhere in it.
 PICK_COST = 2.0

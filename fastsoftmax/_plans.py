@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -35,23 +35,17 @@ from fastsoftmax.kernels.gradients import WIDTH_BYTES as GRADIENTS_BYTES
 from fastsoftmax.kernels.gradients import gradients
 from fastsoftmax.kernels.interleaved_results import write_interleaved
 from fastsoftmax.kernels.narrow_gradients import narrow_gradients
-from fastsoftmax.kernels.operations import (
-    LOGS,
-    PLAIN_GRADIENTS,
-    RESULTS,
-    SOFTMAX,
-    SUMMARY_WANTED,
-    Operation,
-)
+from fastsoftmax.kernels.operations import MASKED, NEGATED, RESULTS, Operation
 from fastsoftmax.kernels.outcomes import PARTS
 from fastsoftmax.kernels.packing import tasks_in, tile_bytes
 from fastsoftmax.kernels.row_gradients import row_gradients
 from fastsoftmax.kernels.rows import rows, scratch_bytes
-from fastsoftmax.kernels.strides import FAR, IN_MEMORY, NEAR, PAST_CACHES, SECOND, SOURCE, TARGET
+from fastsoftmax.kernels.strides import FAR, IN_MEMORY, NEAR, PAST_CACHES
 from fastsoftmax.kernels.sums import SINGLE, block_of, lanes_of
 
 if TYPE_CHECKING:
-    from fastsoftmax._geometry import Dims, Geometry
+    from fastsoftmax._geometry import Geometry
+    from fastsoftmax._task import Task
 
 Array = np.ndarray[Any, Any]
 
@@ -81,41 +75,6 @@ NOTHING = np.zeros(1, np.uint8), np.ones(1, np.float64), np.zeros(1, np.float64)
 
 
 Launcher = Callable[[tuple[Any, ...]], None]
-
-
-class Task(NamedTuple):
-    """What is asked for."""
-
-    operation: Operation
-    options: int
-    """The sum of constants of kernels/operations.py."""
-    dims: Dims
-
-    @property
-    def is_bare(self) -> bool:
-        """Whether two operands are enough: no mask, temperature or summary."""
-        return self.operation in {SOFTMAX, LOGS} and self.options == RESULTS
-
-    @property
-    def is_summary(self) -> bool:
-        """Whether all that is wanted is the summary, with no mask and no temperature."""
-        return self.operation in {SOFTMAX, LOGS} and self.options == SUMMARY_WANTED
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether there is nothing but inputs and one output: no mask, and no temperature."""
-        return self.is_bare or self.is_summary or self.is_gradient
-
-    @property
-    def is_gradient(self) -> bool:
-        """The same of gradients."""
-        return self.operation in PLAIN_GRADIENTS and self.options == RESULTS
-
-    @property
-    def touched(self) -> tuple[int, ...]:
-        """The operands of the size of the input that are there."""
-        second = (SECOND,) if self.operation.inputs == 2 else ()
-        return (SOURCE, *((TARGET,) if self.options & RESULTS else ()), *second)
 
 
 def passes_caches(size: int, across: bool) -> bool:
@@ -285,7 +244,8 @@ class OnePass(OneKernel):
             self.kernel = row_gradients(task.operation)
             self.batch = batch_slices(min(geometry.length, block_of(self.item)), self.item)
         elif kind == "classes":
-            self.kernel = of_classes(task.operation, geometry.length)
+            asked = task.options & (MASKED | NEGATED)
+            self.kernel = of_classes(task.operation, geometry.length, asked)
             group = lanes_of(self.item)
             # Past the caches, the first group may have less slices than others.
             per_run = -(-(run.size + (group - 1 if self.streaming else 0)) // group)

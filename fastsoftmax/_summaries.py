@@ -17,8 +17,9 @@ from fastsoftmax._compute import (
 from fastsoftmax._dtypes import FLOAT32, kernel_dtype
 from fastsoftmax._layout import leading_plan, picking_plan, plan_for
 from fastsoftmax._memory import empty_like
-from fastsoftmax._plans import NOTHING, Task
+from fastsoftmax._plans import NOTHING
 from fastsoftmax._quiet import quiet
+from fastsoftmax._task import Task
 from fastsoftmax.kernels import operations as ops
 from fastsoftmax.kernels.outcomes import SUMMARY_PARTS
 

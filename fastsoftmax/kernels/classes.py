@@ -2,7 +2,8 @@
 
 As kernels/narrow.py does it, but what depends on the length is settled beforehand: how slices
 become columns (kernels/turns.py), which are written to a tile in the first-level cache, and
-come back as results.  Softmax and its logarithm, with no mask and no temperature.
+come back as results.  Softmax and its logarithm; a temperature is that of all slices, and a mask
+has an element for each of theirs.
 """
 
 from __future__ import annotations
@@ -13,6 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 from fastsoftmax._jit import device
 from fastsoftmax.kernels import exponential
+from fastsoftmax.kernels.class_results import (
+    copy_up_to,
+    deliver_first,
+    line_at,
+    slices_before_grid,
+    span_of_strip,
+    stream_lines,
+)
 from fastsoftmax.kernels.elements import (
     computed_like,
     fetch,
@@ -26,16 +35,14 @@ from fastsoftmax.kernels.memory import (
     advance,
     clear,
     elements_before_line,
+    is_set,
     keep,
     kept,
     line_count,
     load,
-    load_kind,
     load_like,
     store,
-    store_first,
     store_part,
-    stream,
     stream_fence,
     workspace,
     workspace_bytes,
@@ -43,16 +50,23 @@ from fastsoftmax.kernels.memory import (
 from fastsoftmax.kernels.operands import kernel_over
 from fastsoftmax.kernels.operations import (
     COPY,
+    MASKED,
+    NEGATED,
     NEGATIVE_INFINITY,
     Operation,
     begin,
+    cool_for,
     gradual_of,
+    heat_for,
+    hidden,
+    hidden_result,
     parts,
     result,
     totals,
+    uses_temperature,
 )
 from fastsoftmax.kernels.outcomes import coefficients
-from fastsoftmax.kernels.strides import SOURCE, TARGET, described, is_far
+from fastsoftmax.kernels.strides import MASK, SOURCE, TARGET, TEMPERATURE, described, is_far
 from fastsoftmax.kernels.sums import SINGLE, lane_count
 from fastsoftmax.kernels.tiles import (
     STRIP_BYTES,
@@ -64,8 +78,8 @@ from fastsoftmax.kernels.tiles import (
 )
 from fastsoftmax.kernels.turns import columns_of, vectors_of
 from fastsoftmax.kernels.underflow import expects_underflow, forget_underflows, holds_subnormal
-from fastsoftmax.kernels.values import Value, Vec, formula
-from fastsoftmax.kernels.vectors import double, native, splat, vector, vector_count
+from fastsoftmax.kernels.values import Value, formula
+from fastsoftmax.kernels.vectors import choose, double, splat, vector, vector_count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -80,13 +94,34 @@ _TOPS_BYTES = _STRIPS * STRIP_BYTES
 _KNOWN_BYTES, _SUMS_BYTES = 5 * 2 * _TOPS_BYTES, 3 * 2 * _TOPS_BYTES
 
 
+def _shown(shown: Value, j: int, elements: Value, fill: Value) -> Value:
+    """The elements from number `j` on that their mask at `shown` leaves in, else `fill`."""
+    return choose(is_set(shown, j, elements), elements, splat(fill, elements))
+
+
 @formula
-def _turn(tile: Value, tops: Value, x: Value, classes: int) -> None:
+def _turn(
+    operation: Operation,
+    asked: int,
+    tile: Value,
+    tops: Value,
+    x: Value,
+    shown: Value,
+    classes: int,
+) -> None:
     """Write slices at `x`, as many as a vector has elements, to the tile."""
     like, step = vector(tile), vector_count(tile)
 
+    def given(j: int) -> Value:
+        found = fetch(x, j, like)
+        if asked & NEGATED:
+            found = -found
+        if asked & MASKED:
+            found = _shown(shown, j, found, hidden(operation, tile))
+        return found
+
     def stored() -> Iterator[Value]:
-        columns = columns_of(lambda i: fetch(x, i * step, like), classes, step)
+        columns = columns_of(lambda i: given(i * step), classes, step)
         for i, column in enumerate(columns):
             store(tile, i * strip_count(tile), column)
             yield column
@@ -105,19 +140,30 @@ def _fill_up(tile: Value, tops: Value, classes: int) -> None:
 
 @formula
 def _turn_back(
-    operation: Operation, out: Value, tile: Value, notes: Any, classes: int, streaming: bool
+    operation: Operation,
+    asked: int,
+    out: Value,
+    tile: Value,
+    notes: Any,
+    cool: Any,
+    shown: Value,
+    classes: int,
+    streaming: bool,
 ) -> None:
     """Write the results of as many slices to `out`."""
     step = vector_count(tile)
     coefficients = tuple(load(place, 0) for place in notes)
 
     def found(i: int) -> Value:
-        return result(operation, load(tile, i * strip_count(tile)), None, coefficients, None)
+        return result(operation, load(tile, i * strip_count(tile)), None, coefficients, cool)
 
     vectors = vectors_of(found, classes, step)
     # Past the caches, what fills a line has to come at once.
     for i, each in sorted(vectors, key=itemgetter(0)) if streaming else vectors:
-        (put_past_caches if streaming else put)(out, i * step, each)
+        results = each
+        if asked & MASKED:
+            results = _shown(shown, i * step, each, hidden_result(operation, tile))
+        (put_past_caches if streaming else put)(out, i * step, results)
 
 
 @device
@@ -129,79 +175,15 @@ def _resolve_gradually(operation: Any, tile: Any, classes: Any, quotient: Any) -
 
 
 @device
-def _copy(x: Any, out: Any, count: Any, room: Any) -> None:
-    """Copy `count` elements; zeros fill the `room` after them."""
-    clear(advance(out, count), room - count)
-    for i in range(count):
-        out[i] = x[i]
-
-
-@formula
-def _register_at(staged: Value, j: Value) -> Value:
-    return load_kind(staged, j, native(staged.dtype))
-
-
-@device
-def _deliver(staged: Any, out: Any, count: Any) -> None:
-    """Write the first `count` results that are staged."""
-    step = vector_count(out)
-    whole = count - count % step
-    for j in range(0, whole, step):
-        store(out, j, _register_at(staged, j))
-    if whole < count:
-        store_first(out, whole, _register_at(staged, whole), count - whole)
-
-
-# --- Results past the caches, whose lines begin anywhere ----------------------------------
-
-
-@formula
-def _line_at(staged: Value, j: Value) -> Value:
-    """The results from element `j` on that fill a line."""
-    return load_kind(staged, j, Vec(staged.dtype, line_count(staged)))
-
-
-@device
-def _stream(staged: Any, out: Any, began: Any, count: Any) -> Any:
-    """Write the whole lines among `count` results past the caches; returns how many results.
-
-    `out` is where a line begins.  The first `began` results are not there.  What is left,
-    less than a line, is held on for the next group to fill.
-    """
-    step = line_count(out)
-    whole = count - count % step
-    if began > 0 and whole > 0:
-        store_part(out, 0, _line_at(staged, 0), began, step)
-    for j in range(step if began > 0 else 0, whole, step):
-        stream(out, j, _line_at(staged, j))
-    if whole > 0:
-        store(staged, 0, _line_at(staged, whole))
-    return whole
-
-
-@device
-def _before_grid(out: Any, classes: Any, strip: Any) -> Any:
-    """How many slices before the first one strips begin, so that they fill lines of `out`.
-
-    0 if there is no such number.  The first strip has so many slices less.
-    """
-    for present in range(1, strip):
-        if present * classes % line_count(out) == elements_before_line(out):
-            return strip - present
-    return 0
-
-
-@device
-def _span(number: Any, strip: Any, before: Any, slices: Any) -> Any:
-    """``(begin, count)`` of the slices of a strip."""
-    begin = max(0, number * strip - before)
-    return begin, min(slices, (number + 1) * strip - before) - begin
+def _degree_of(operation: Any, bases: Any) -> Any:
+    """The temperature of all slices."""
+    return bases[TEMPERATURE][0] if uses_temperature(operation) else 1.0
 
 
 # --- The kernel ---------------------------------------------------------------------------
 
 
-def _of_classes(operation: Operation, classes: int) -> Any:
+def _of_classes(operation: Operation, classes: int, asked: int = 0) -> Any:
     # With the rows that are read beyond the last one.
     tile_bytes, lines = (classes + 2) * STRIP_BYTES, classes * STRIP_BYTES
     most = min(_STRIPS, max(4, _TILES_BYTES // tile_bytes), _LARGE_TILES_BYTES // tile_bytes)
@@ -210,6 +192,7 @@ def _of_classes(operation: Operation, classes: int) -> Any:
     ahead = most + AHEAD_BYTES // lines
     # With what was held on of a line, and a line read beyond.
     staged_bytes = lines + 2 * LINE_BYTES
+    masked = asked & MASKED > 0
 
     @device
     def body(bases, _options, geometry, _scratch, first, last):
@@ -219,8 +202,7 @@ def _of_classes(operation: Operation, classes: int) -> Any:
         """
         source, target = bases[SOURCE], bases[TARGET]
         like = computed_like(target)
-        numbers = exponential.numbers(like)
-        scope = numbers, None
+        numbers, degree = exponential.numbers(like), _degree_of(operation, bases)
         _, streaming, _, _, _, axes, _ = described(geometry)
         slices = axes[1][0]
         tiles, tops = workspace(like, tiles_bytes), workspace(like, _TOPS_BYTES)
@@ -229,7 +211,10 @@ def _of_classes(operation: Operation, classes: int) -> Any:
             workspace_for(source, like, lines),
             workspace(target, staged_bytes),
         )
+        last_masks = workspace_for(bases[MASK], like, lines)
         group, strip, step = strip_like(like), strip_count(like), vector_count(like)
+        scope = numbers, heat_for(operation, splat(degree, double(group)), like)
+        cool = cool_for(operation, splat(degree, double(vector(like))), like)
         size, elements = (classes + 2) * strip, classes * strip
         later = ahead * elements if is_far(geometry) else 0
         # Lines of results that pass the caches must not be asked for.
@@ -239,7 +224,7 @@ def _of_classes(operation: Operation, classes: int) -> Any:
         start = framed(operation, group, scope)
         # Strips that end within a line are streamed with what was held on.
         fills_lines = elements % line_count(target) == 0
-        before = _before_grid(target, classes, strip) if streaming and fills_lines else 0
+        before = slices_before_grid(target, classes, strip) if streaming and fills_lines else 0
         first *= lane_count(like) // strip
         last = min(last * (lane_count(like) // strip), (slices + before + strip - 1) // strip)
         out_line = advance(target, max(0, first * strip - before) * classes)
@@ -253,16 +238,20 @@ def _of_classes(operation: Operation, classes: int) -> Any:
             count, expected = min(most, last - now), expects_underflow(operation)
             resolved = 0  # a bit for each strip whose results stand in its tile
             for i in range(count):
-                at, present = _span(now + i, strip, before, slices)
-                x = advance(source, at * classes)
+                at, present = span_of_strip(now + i, strip, before, slices)
+                x, shown = advance(source, at * classes), bases[MASK]
+                if masked:
+                    shown = advance(shown, at * classes)
                 turned = (present + step - 1) // step * step
                 if present < strip:
-                    _copy(x, last_ones, present * classes, turned * classes)
-                    x = last_ones
+                    x = copy_up_to(x, last_ones, present * classes, turned * classes)
+                    if masked:
+                        shown = copy_up_to(shown, last_masks, present * classes, turned * classes)
                 for part in range(0, strip, step):
                     mine, top = advance(tiles, i * size + part), advance(tops, i * strip + part)
+                    given, seen = advance(x, part * classes), advance(shown, part * classes)
                     if part < turned:
-                        _turn(mine, top, advance(x, part * classes), classes)
+                        _turn(operation, asked, mine, top, given, seen, classes)
                     else:
                         _fill_up(mine, top, classes)
             for i in range(count):
@@ -301,41 +290,47 @@ def _of_classes(operation: Operation, classes: int) -> Any:
                     _resolve_gradually(operation, tile, classes, found)
                     resolved, justified = resolved | 1 << i, True
             for i in range(count):
-                at, present = _span(now + i, strip, before, slices)
-                out = advance(target, at * classes)
+                at, present = span_of_strip(now + i, strip, before, slices)
+                out, shown = advance(target, at * classes), bases[MASK]
                 whole = present == strip
+                if masked:
+                    shown = advance(shown, at * classes)
+                    if not whole:
+                        shown = copy_up_to(shown, last_masks, present * classes, elements)
                 aligned = held == 0 and fills_lines
                 for part in range(0, present, step):
                     mine = advance(tiles, i * size + part)
                     here = advance(notes[0], i * strip + part), advance(notes[1], i * strip + part)
-                    there = advance(out, part * classes)
+                    there, seen = advance(out, part * classes), advance(shown, part * classes)
                     if resolved >> i & 1 != 0:
                         if not whole or (streaming and not aligned):
                             there = advance(staged, held + part * classes)
-                        _turn_back(COPY, there, mine, here, classes, False)
+                        _turn_back(COPY, asked, there, mine, here, None, seen, classes, False)
                     elif whole and streaming and aligned:
-                        _turn_back(operation, there, mine, here, classes, True)
+                        _turn_back(operation, asked, there, mine, here, cool, seen, classes, True)
                     else:
                         if streaming or not whole:
                             there = advance(staged, held + part * classes)
-                        _turn_back(operation, there, mine, here, classes, False)
+                        _turn_back(operation, asked, there, mine, here, cool, seen, classes, False)
                 if not streaming and not whole:
-                    _deliver(staged, out, present * classes)
+                    deliver_first(staged, out, present * classes)
                 elif streaming and not (whole and aligned):
                     results = held + present * classes
-                    done = _stream(staged, out_line, began, results)
+                    done = stream_lines(staged, out_line, began, results)
                     began = began if done == 0 else 0
                     out_line, held = advance(out_line, done), results - done
                 elif streaming:
                     out_line = advance(out_line, elements)
         if held > 0:
-            store_part(out_line, 0, _line_at(staged, 0), began, held)
+            store_part(out_line, 0, line_at(staged, 0), began, held)
         if not justified:
             forget_underflows()
         if streaming:
             stream_fence(target)
 
-    return kernel_over(body, f"{operation.name}-of-{classes}", bare=True)
+    bare = not (operation.tempered or asked)
+    name = f"{operation.name}-of-{classes}{'-masked' * masked}{'-negated' * (asked & NEGATED > 0)}"
+    return kernel_over(body, name, bare=bare)
 
 
 of_classes = functools.cache(_of_classes)
