@@ -26,6 +26,7 @@ from fastsoftmax._geometry import geometry
 from fastsoftmax._launch import LEAST_LAUNCH
 from fastsoftmax._places import Leading, Picking
 from fastsoftmax._plans import COST, OnePass, Split
+from fastsoftmax.kernels.class_gradients import most_classes
 from fastsoftmax.kernels.classes import LEAST_CLASSES, MOST_CLASSES
 from fastsoftmax.kernels.narrow_gradients import least_length
 from fastsoftmax.kernels.operations import BACKWARDS, MASKED, SOFTMAX
@@ -68,11 +69,15 @@ def _plan(geometry: Geometry, dtype: np.dtype[Any], task: Task, plane: int) -> P
     few = LEAST_CLASSES <= geometry.length <= MOST_CLASSES
     if few and task.is_result and is_packed(geometry, task):
         return OnePass("classes", geometry, dtype, task, plane)
-    gradients = in_rows and task.is_gradient and (blocks == 1 or task.operation in BACKWARDS)
+    gradients = in_rows and task.is_gradient and has_one_temperature(geometry)
     if geometry.length <= SINGLE:
+        very_few = LEAST_CLASSES <= geometry.length <= most_classes(dtype.itemsize)
+        if gradients and very_few and is_packed(geometry, task):
+            return OnePass("class_gradients", geometry, dtype, task, plane)
         if gradients and geometry.length >= least_length(task.operation, dtype.itemsize):
             return OnePass("gradients", geometry, dtype, task, plane)
         return OnePass("narrow", geometry, dtype, task, plane)
+    gradients = gradients and (blocks == 1 or task.operation in BACKWARDS)
     kind = "rows" if task.is_bare and task.operation is SOFTMAX else "along"
     kind = "gradients" if gradients else kind
     if blocks == 1 or (blocks <= MOST_BLOCKS and not _is_shared(geometry, item, kind)):
@@ -95,14 +100,18 @@ def is_packed(geometry: Geometry, task: Task) -> bool:
 
     They have one temperature.
     """
-    if len(geometry.batch) > 1 or len(geometry.inner) > 1:
+    if len(geometry.batch) > 1 or len(geometry.inner) > 1 or not has_one_temperature(geometry):
         return False
     inner, run = geometry.inner[0].strides, geometry.batch[0]
     operands = (*task.touched, MASK) if task.options & MASKED else task.touched
     if any(inner[operand] != 1 for operand in operands):
         return False
-    apart = all(run.strides[operand] == geometry.length for operand in operands)
-    return run.size == 1 or (apart and run.strides[TEMPERATURE] == 0)
+    return run.size == 1 or all(run.strides[each] == geometry.length for each in operands)
+
+
+def has_one_temperature(geometry: Geometry) -> bool:
+    """Whether all slices have the same."""
+    return all(axis.size == 1 or axis.strides[TEMPERATURE] == 0 for axis in geometry.batch)
 
 
 def is_dense(geometry: Geometry, task: Task) -> bool:

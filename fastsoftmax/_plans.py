@@ -27,6 +27,7 @@ from fastsoftmax._tiling import (
 )
 from fastsoftmax.kernels import columns, interleaved, narrow, short, strips, whole
 from fastsoftmax.kernels.batches import batch_slices, batches
+from fastsoftmax.kernels.class_gradients import class_gradients
 from fastsoftmax.kernels.classes import of_classes
 from fastsoftmax.kernels.column_blocks import reduce_column_blocks
 from fastsoftmax.kernels.column_results import pieces_in, write_columns
@@ -59,6 +60,7 @@ LEAST_ROWS = 16
 # threads is weighed against.  Measured by `python -m benchmarks thresholds`.
 COST = {
     "classes": {4: 0.3, 8: 0.6},
+    "class_gradients": {4: 0.3, 8: 0.5},
     "narrow": {4: 0.4, 8: 0.8},
     "rows": {4: 0.2, 8: 0.45},
     "along": {4: 0.35, 8: 0.8},
@@ -243,6 +245,9 @@ class OnePass(OneKernel):
         elif kind == "gradients":
             self.kernel = row_gradients(task.operation)
             self.batch = batch_slices(min(geometry.length, block_of(self.item)), self.item)
+        elif kind == "class_gradients":
+            self.kernel = class_gradients(task.operation, geometry.length)
+            per_run = -(-run.size // lanes_of(self.item))
         elif kind == "classes":
             asked = task.options & (MASKED | NEGATED)
             self.kernel = of_classes(task.operation, geometry.length, asked)

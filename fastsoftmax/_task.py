@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from fastsoftmax.kernels.operations import (
+    BACKWARDS,
+    LOG_BACKWARDS,
     LOGARITHMS,
     LOGS,
     MASKED,
     NEGATED,
-    PLAIN_GRADIENTS,
     RESULTS,
     SOFTMAX,
     SOFTMAXES,
@@ -49,12 +50,13 @@ class Task(NamedTuple):
     @property
     def is_plain(self) -> bool:
         """Whether there is nothing but inputs and one output: no mask, and no temperature."""
-        return self.is_bare or self.is_summary or self.is_gradient
+        is_gradient = self.is_gradient and not self.operation.cooled
+        return self.is_bare or self.is_summary or is_gradient
 
     @property
     def is_gradient(self) -> bool:
-        """The same of gradients."""
-        return self.operation in PLAIN_GRADIENTS and self.options == RESULTS
+        """Whether it is a gradient with no mask."""
+        return self.operation in BACKWARDS + LOG_BACKWARDS and self.options == RESULTS
 
     @property
     def touched(self) -> tuple[int, ...]:

@@ -93,8 +93,8 @@ def warmup(
         memory) and "split" (long slices that threads share).
     classes : sequence of int, optional
         Lengths, from 2 to 64, of short slices one after the other in memory, as classifiers'
-        scores are: `softmax` and `log_softmax` have a kernel for each, which belongs to the
-        layout "narrow".
+        scores are: `softmax`, `softmin`, `log_softmax` and gradients (of up to 15, those of
+        halves 40) have a kernel for each, which belongs to the layout "narrow".
     casts : sequence of dtype_like, optional
         Other dtypes of large inputs that calls cast to those of `dtypes` that are float32 or
         float64: "float16" for ``softmax(x, dim, dtype="float32")``.  They are floating, bool
@@ -123,8 +123,8 @@ def warmup(
     -----
     A build takes half a second to five seconds, and a fraction of that if it is cached.  One
     besides those of the kernels is for recognising small calls that are made again.  Calls
-    with a temperature other than 1, or for the log-sum-exp besides, have kernels of their own,
-    which their first call compiles.
+    with a temperature other than 1, for the log-sum-exp besides, or with a mask for few classes
+    have kernels of their own, which their first call compiles.
 
     Examples
     --------

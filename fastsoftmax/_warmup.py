@@ -19,6 +19,7 @@ from fastsoftmax._plans import STEPS
 from fastsoftmax.kernels import columns, narrow, whole
 from fastsoftmax.kernels import operations as ops
 from fastsoftmax.kernels.batches import batches
+from fastsoftmax.kernels.class_gradients import class_gradients, most_classes
 from fastsoftmax.kernels.classes import LEAST_CLASSES, MOST_CLASSES, of_classes
 from fastsoftmax.kernels.column_blocks import reduce_column_blocks
 from fastsoftmax.kernels.gradients import gradients
@@ -177,6 +178,10 @@ def kernels_for(
             "narrow": [narrow_gradients(operation)],
             "rows": [row_gradients(operation)],
         }.get(layout, [])
-    if layout == "narrow" and bare:
-        kernels += [of_classes(operation, count) for count in classes]
+    if layout == "narrow" and operation.inputs == 2:
+        few = [count for count in classes if count <= most_classes(dtype.itemsize)]
+        kernels += [class_gradients(operation, count) for count in few]
+    elif layout == "narrow" and writes:
+        asked = ops.NEGATED if function == "softmin" else 0
+        kernels += [of_classes(operation, count, asked) for count in classes]
     return kernels + besides

@@ -135,7 +135,8 @@ def test_outputs_that_are_no_logarithms_of_probabilities(dtype: Any) -> None:
     [
         (BACKWARD, (50, 20), 1, "narrow-gradients"),
         (BACKWARD, (5, 6, 64), 2, "narrow-gradients"),
-        (BACKWARD, (50, 5), 1, "narrow-backward"),
+        (BACKWARD, (50, 5), 1, "backward-of-5"),
+        (BACKWARD, (50, 15), 1, "backward-of-15"),
         (BACKWARD, (50, 65), 1, "row-gradients"),
         (BACKWARD, (50, 9000), 1, "row-gradients"),
         (BACKWARD, (4, 5, 6), (1, 2), "narrow-gradients"),
@@ -165,13 +166,32 @@ def test_which_kernel_is_taken(
 
 
 @GRADIENTS
-def test_masks_and_temperatures_have_other_kernels(
+def test_masks_and_many_temperatures_have_other_kernels(
     relative: Relative, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_shortcuts, "ways", {})
-    g, y = given_rows(relative, (50, 20), np.float32)
-    for more in ({"where": y > 0}, {"temperature": 0.5}):
-        _plans.clear()
-        relative.call(g, y, 1, **more)
-        (plan,) = _plans.values()
-        assert plan.kind == "narrow"
+    for length, other in ((20, "narrow"), (100, "along")):
+        g, y = given_rows(relative, (50, length), np.float32)
+        each = np.linspace(0.5, 2.0, 50)[:, None]
+        for more, kind in (
+            ({"temperature": 0.5}, "gradients"),
+            ({"where": y > 0}, other),
+            ({"temperature": each}, other),
+        ):
+            _plans.clear()
+            relative.call(g, y, 1, **more)
+            (plan,) = _plans.values()
+            assert plan.kind == kind
+
+
+@GRADIENTS
+@EACH_DTYPE
+@pytest.mark.parametrize("temperature", [0.3, 7.0])
+def test_one_temperature_has_the_bits_of_as_many_as_there_are_slices(
+    relative: Relative, dtype: Any, temperature: float
+) -> None:
+    for length in (9, 20, 63, 64, 100, 9000):
+        g, y = given_rows(relative, (35, length), dtype)
+        got = relative.call(g, y, 1, temperature=temperature)
+        wanted = relative.call(g, y, 1, temperature=np.full((35, 1), temperature))
+        assert_same_bits(got, wanted, length)

@@ -52,15 +52,15 @@ def write_group(
     if bounds is None:
         first = fetch(x, j, group)
         second = fetch(g, j, group) if operation.inputs == 2 else None
-        found = _result(operation, first, second, scope)
+        found = result_of(operation, first, second, scope)
         (put_past_caches if streaming else put)(out, j, found)
         return
     first = fetch_part(x, j, group, *bounds, 0.0)
     second = fetch_part(g, j, group, *bounds, 0.0) if operation.inputs == 2 else None
-    put_part(out, j, _result(operation, first, second, scope), *bounds)
+    put_part(out, j, result_of(operation, first, second, scope), *bounds)
 
 
-def _result(operation: Operation, x: Value, g: Any, scope: Any) -> Value:
+def result_of(operation: Operation, x: Value, g: Any, scope: Any) -> Value:
     """The results of elements, by the scope of `keep_block`, `leave_block` or `scope_at`."""
     coefficients, cool, *left = scope
     if not left:

@@ -123,6 +123,12 @@ def empty(
 
 
 @device
+def degree_of(operation: Any, bases: Any) -> Any:
+    """The temperature of slices that have one, in float64."""
+    return bases[TEMPERATURE][0] if uses_temperature(operation) else 1.0
+
+
+@device
 def degrees_of(operation: Any, bases: Any, cell: Any, i: Any, axes: Any, group: Any) -> Any:
     """The temperatures of the columns from `i` on, as many as `group` has, in float64."""
     degrees = double(splat(1.0, group))

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastsoftmax._jit import device
 from fastsoftmax.kernels import exponential
+from fastsoftmax.kernels.cells import degree_of
 from fastsoftmax.kernels.class_results import (
     copy_up_to,
     deliver_first,
@@ -63,10 +64,9 @@ from fastsoftmax.kernels.operations import (
     parts,
     result,
     totals,
-    uses_temperature,
 )
 from fastsoftmax.kernels.outcomes import coefficients
-from fastsoftmax.kernels.strides import MASK, SOURCE, TARGET, TEMPERATURE, described, is_far
+from fastsoftmax.kernels.strides import MASK, SOURCE, TARGET, described, is_far
 from fastsoftmax.kernels.sums import SINGLE, lane_count
 from fastsoftmax.kernels.tiles import (
     STRIP_BYTES,
@@ -174,16 +174,10 @@ def _resolve_gradually(operation: Any, tile: Any, classes: Any, quotient: Any) -
         store(tile, i * strip_count(tile), result(gradual_of(operation), x, None, quotient, None))
 
 
-@device
-def _degree_of(operation: Any, bases: Any) -> Any:
-    """The temperature of all slices."""
-    return bases[TEMPERATURE][0] if uses_temperature(operation) else 1.0
-
-
 # --- The kernel ---------------------------------------------------------------------------
 
 
-def _of_classes(operation: Operation, classes: int, asked: int = 0) -> Any:
+def _of_classes(operation: Operation, classes: int, asked: int) -> Any:
     # With the rows that are read beyond the last one.
     tile_bytes, lines = (classes + 2) * STRIP_BYTES, classes * STRIP_BYTES
     most = min(_STRIPS, max(4, _TILES_BYTES // tile_bytes), _LARGE_TILES_BYTES // tile_bytes)
@@ -202,7 +196,7 @@ def _of_classes(operation: Operation, classes: int, asked: int = 0) -> Any:
         """
         source, target = bases[SOURCE], bases[TARGET]
         like = computed_like(target)
-        numbers, degree = exponential.numbers(like), _degree_of(operation, bases)
+        numbers, degree = exponential.numbers(like), degree_of(operation, bases)
         _, streaming, _, _, _, axes, _ = described(geometry)
         slices = axes[1][0]
         tiles, tops = workspace(like, tiles_bytes), workspace(like, _TOPS_BYTES)

@@ -83,10 +83,16 @@ def note_known(operation: Operation, memory: Value, i: Any, sums: Any, numbers: 
 
 
 @formula
-def scope_at(operation: Operation, memory: Value, i: Any, numbers: Any) -> Any:
+def scope_at(operation: Operation, memory: Value, i: Any, numbers: Any, cool: Any) -> Any:
     """The same of one slice, for `block_results.write_group`."""
     like = element(vector(memory), 0)
-    upper, lower, by, *window, back = load_kinds(memory, i, MOST_SLICES, KINDS, like)
+    return scope_of(operation, load_kinds(memory, i, MOST_SLICES, KINDS, like), numbers, cool)
+
+
+@formula
+def scope_of(operation: Operation, known: Any, numbers: Any, cool: Any) -> Any:
+    """What is known of slices, for `block_results.result_of`."""
+    upper, lower, by, *window, back = known
     if not operation.keeps:
-        return (upper, lower), None
-    return (upper, lower), None, numbers, tuple(window), None, back, by
+        return (upper, lower), cool
+    return (upper, lower), cool, numbers, tuple(window), None, back, by

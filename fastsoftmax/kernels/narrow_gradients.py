@@ -1,4 +1,4 @@
-"""Gradients of short slices along memory, with no mask or temperature.
+"""Gradients of short slices along memory, with no mask and with one temperature.
 
 What sums are made of is transposed in registers, in squares: some elements of as many slices, which
 are added one after the other.  Results are made of the slices as they stand.  softmax_backward of
@@ -18,6 +18,7 @@ from numba.core import types
 from fastsoftmax._jit import device
 from fastsoftmax.kernels import exponential
 from fastsoftmax.kernels.block_results import write_group
+from fastsoftmax.kernels.cells import degree_of
 from fastsoftmax.kernels.elements import computed_like, fetch
 from fastsoftmax.kernels.gradient_steps import (
     KNOWN_BYTES,
@@ -44,6 +45,7 @@ from fastsoftmax.kernels.operands import kernel_over
 from fastsoftmax.kernels.operations import (
     Operation,
     begin,
+    cool_for,
     keep_sums,
     parts,
     totals,
@@ -186,7 +188,7 @@ def _write(
     length: Any,
     known: Any,
     ahead: Any,
-    numbers: Any,
+    scope: Any,
 ) -> None:
     """Write the results of `count` slices; lines of results are asked for as far ahead.
 
@@ -198,16 +200,16 @@ def _write(
     whole = length - length % step
     for i in range(count):
         x, g = advance(places[0], i * steps[0]), advance(places[1], i * steps[1])
-        out, scope = advance(places[2], i * steps[2]), scope_at(operation, known, i, numbers)
+        out, here = advance(places[2], i * steps[2]), scope_at(operation, known, i, *scope)
         for j in range(0, whole, step):
             ask_soon(x, j + elements_ahead(x), part)
             ask_soon(g, j + elements_ahead(g), part)
             if ahead > 0:
                 ask_to_write(out, j + ahead, part)
-            write_group(operation, x, g, out, j, None, scope, False, part)
+            write_group(operation, x, g, out, j, None, here, False, part)
         if whole < length:
             bounds = None, length - whole
-            write_group(operation, x, g, out, whole, bounds, scope, False, part)
+            write_group(operation, x, g, out, whole, bounds, here, False, part)
 
 
 def _narrow_gradients(operation: Operation) -> Any:
@@ -217,6 +219,7 @@ def _narrow_gradients(operation: Operation) -> Any:
         like = computed_like(bases[TARGET])
         length, streaming, _, _, _, axes, _ = described(geometry)
         numbers = exponential.numbers(like)
+        scope = numbers, cool_for(operation, degree_of(operation, bases), like)
         tops, known = workspace(like, NUMBERS_BYTES), workspace(like, KNOWN_BYTES)
         highs, lows = workspace_double(like, NUMBERS_BYTES), workspace_double(like, NUMBERS_BYTES)
         offsets = workspace_bytes(like, NUMBERS_BYTES), workspace_bytes(like, NUMBERS_BYTES)
@@ -259,7 +262,7 @@ def _narrow_gradients(operation: Operation) -> Any:
                 were_above = is_above
                 for i in range(0, count, vector_count(like)):
                     note_known(operation, known, i, (tops, highs, lows), numbers)
-                _write(operation, (x, g, out), steps, count, length, known, ahead, numbers)
+                _write(operation, (x, g, out), steps, count, length, known, ahead, scope)
             done += end - begin_
 
     return kernel_over(narrow_gradients, f"narrow-gradients-{operation.name}", bare=False)

@@ -1,4 +1,4 @@
-"""Gradients of long slices along memory, with no mask or temperature.
+"""Gradients of long slices along memory, with no mask and with one temperature.
 
 Sums need no exponentials, and nothing is worth keeping: both inputs are read where they stand, for
 their sums and then, from the first-level cache, for the results.  Some slices at a time go through
@@ -18,6 +18,7 @@ from typing import Any
 from fastsoftmax._jit import device
 from fastsoftmax.kernels import exponential
 from fastsoftmax.kernels.block_results import write_block
+from fastsoftmax.kernels.cells import degree_of
 from fastsoftmax.kernels.elements import computed_like, fetch_left
 from fastsoftmax.kernels.gradient_steps import (
     KNOWN_BYTES,
@@ -34,6 +35,7 @@ from fastsoftmax.kernels.operations import (
     Operation,
     add_inputs,
     begin,
+    cool_for,
     folded,
     join_totals,
     totals,
@@ -128,6 +130,7 @@ def _row_gradients(operation: Operation) -> Any:
         """All steps for the slices `first` to `last` - 1."""
         like = computed_like(bases[TARGET])
         numbers = exponential.numbers(like)
+        cool = cool_for(operation, degree_of(operation, bases), like)
         length, streaming, most, _, _, batch, _ = described(geometry)
         ahead = results_ahead(geometry, bases[TARGET])
         size = block_length(like)
@@ -156,7 +159,7 @@ def _row_gradients(operation: Operation) -> Any:
                 x = slice_at(bases[SOURCE], start + i, batch, SOURCE)
                 g = slice_at(bases[SECOND], start + i, batch, SECOND)
                 out = slice_at(bases[TARGET], start + i, batch, TARGET)
-                scope = scope_at(operation, known, i, numbers)
+                scope = scope_at(operation, known, i, numbers, cool)
                 write_block(operation, x, g, out, length, scope, ahead)
         if streaming:
             stream_fence(bases[TARGET])
