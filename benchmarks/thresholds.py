@@ -28,7 +28,8 @@ DTYPES = ("float32", "float64")
 # A call for each kernel, small enough for the second-level cache.
 CALLS_OF_KERNELS = {
     "classes": ("softmax", (5000, 10), 1),
-    "narrow": ("softmin", (1000, 50), 1),
+    "class_gradients": ("softmax_backward", (5000, 10), 1),
+    "narrow": ("softmax", (1000, 50), 1),
     "rows": ("softmax", (50, 1000), 1),
     "along": ("log_softmax", (50, 1000), 1),
     "along, short slices": ("log_softmax", (1000, 65), 1),
@@ -75,6 +76,17 @@ def _ask(layer: str, threads: int, *words: str) -> dict[str, Any]:
         return {"error": str(error)[:100]}
 
 
+def inputs_for(kernel: str, dtype: str) -> list[Any]:
+    """What the function of `CALLS_OF_KERNELS` is called with."""
+    import numpy as np
+
+    name, shape, _ = CALLS_OF_KERNELS[kernel]
+    x = np.random.default_rng(0).standard_normal(shape).astype(dtype)
+    if kernel == "narrow":  # slices one after the other have another
+        x = np.concatenate([x, x], axis=1)[:, : shape[1]]
+    return [x, x] if name.endswith("_backward") else [x]
+
+
 def element_costs() -> dict[str, dict[str, float]]:
     """Seconds an element takes each kernel on one thread, by dtype."""
     import numpy as np
@@ -82,14 +94,13 @@ def element_costs() -> dict[str, dict[str, float]]:
     import fastsoftmax
 
     costs: dict[str, dict[str, float]] = {}
-    for kernel, (name, shape, dim) in CALLS_OF_KERNELS.items():
+    for kernel, (name, _, dim) in CALLS_OF_KERNELS.items():
         for dtype in DTYPES:
-            x = np.random.default_rng(0).standard_normal(shape).astype(dtype)
+            inputs = inputs_for(kernel, dtype)
+            x = inputs[0]
             function, out = getattr(fastsoftmax, name), np.empty_like(x)
-            inputs = [x, x] if name.endswith("_backward") else [x]
-            if len(inputs) == 1:
-                found = fastsoftmax.explain(x, dim, function=name, out=out, workers=1)
-                assert found.kernel == kernel.split(",")[0], found
+            found = fastsoftmax.explain(x, dim, function=name, out=out, workers=1)
+            assert found.kernel == kernel.split(",")[0], found
             function(*inputs, dim, out=out, workers=1)
             least = float("inf")
             for _ in range(ROUNDS):

@@ -26,14 +26,14 @@ FORWARD = {
     "logsumexp": (ops.LOGS, False),
 }
 """The functions of logits: their operation, and whether the input counts negative."""
-_GRADIENTS = {"softmax_backward": ops.BACKWARD, "log_softmax_backward": ops.LOG_BACKWARD}
+GRADIENTS = {"softmax_backward": ops.BACKWARD, "log_softmax_backward": ops.LOG_BACKWARD}
 _KEEPS_DIMS = {LSE: False, LSE_KEEPING_DIMS: True}
 
 
 def called(key: Any, name: str, arguments: tuple[Any, ...], second: Any = None) -> Any:
     """The result of the function that has this name in `_shortcuts`; its way is kept by `key`."""
-    if name in _GRADIENTS:
-        return _backward(key, name, arguments, second)
+    if name in GRADIENTS:
+        return _computed(key, *backward(name, arguments, second))
     if name == SOFTMAX_AND_LSE:
         return _softmax_and_lse(key, arguments)
     if name in _KEEPS_DIMS:
@@ -85,8 +85,8 @@ def _logsumexp(key: Any, arguments: tuple[Any, ...], *, keep: bool) -> Array:
     return _masked(result, np.all(mask, axis=call.dims, keepdims=keep))
 
 
-def _backward(key: Any, name: str, arguments: tuple[Any, ...], grad_output: Any) -> Array:
-    """The gradient with respect to the logits."""
+def backward(name: str, arguments: tuple[Any, ...], grad_output: Any) -> tuple[Call, Array | None]:
+    """The call of a gradient, and the mask of masked arrays; its dtype is that of its inputs."""
     output, dim, _, axis, out, where, temperature, workers = arguments
     grad = _arguments.array_of("grad_output", grad_output)
     array = _arguments.array_of("output", output)
@@ -111,9 +111,8 @@ def _backward(key: Any, name: str, arguments: tuple[Any, ...], grad_output: Any)
     threads = _arguments.workers_of(workers)
     if out is not None:
         _arguments.check_out(out, array.shape, dtype)
-    operation = _GRADIENTS[name]
-    call = Call(operation, (array, grad), dims, dtype, out, mask, degrees, threads)
-    return _computed(key, call, hidden)
+    operation = GRADIENTS[name]
+    return Call(operation, (array, grad), dims, dtype, out, mask, degrees, threads), hidden
 
 
 def forward(

@@ -122,18 +122,21 @@ def outline(call: Call, *, writes: bool) -> tuple[Plan, tuple[str, ...]]:
     work = kernel_dtype(call.dtype)
     assert work is not None  # others are `_plain`
     stored = stored_of(call, work)
-    copies = []
-    array, target = call.inputs[0], call.out
-    if not is_ready(call, array, stored):
-        copies.append(f"input as {stored}")
-        array = np.empty_like(array, stored, subok=False)
+    names = ("input",) if len(call.inputs) == 1 else ("output", "grad_output")
+    copies, inputs = [], []
+    for name, each in zip(names, call.inputs, strict=True):
+        ready = is_ready(call, each, stored)
+        if not ready:
+            copies.append(f"{name} as {stored}")
+        inputs.append(each if ready else np.empty_like(each, stored, subok=False))
+    array, target = inputs[0], call.out
     if target is None or _needs_temporary(call, target, stored):
         if target is not None or (writes and stored != call.dtype):
             copies.append("result")
         target = np.empty_like(array, stored)
     elif not writes:
         target = np.empty(1, stored)
-    call = call._replace(inputs=(array,), dtype=stored)
+    call = call._replace(inputs=tuple(inputs), dtype=stored)
     result = np.broadcast_to(NOTHING[2], call.shape) if not writes else NOTHING[2]
     operands = operands_of(call, stored, target, result)
     options = options_of(call) | (ops.RESULTS if writes else ops.SUMMARY_WANTED)

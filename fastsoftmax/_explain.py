@@ -8,19 +8,27 @@ from typing import Any
 import numpy as np
 
 from fastsoftmax import _calls, _compute, _launch
-from fastsoftmax._calls import FORWARD
+from fastsoftmax._arguments import array_of
+from fastsoftmax._calls import FORWARD, GRADIENTS
 from fastsoftmax._dtypes import kernel_dtype
 from fastsoftmax._explanation import Explanation
 
 
 def explain(function: str, *arguments: Any) -> Explanation:
     """See `fastsoftmax.explain`."""
-    if not isinstance(function, str) or function not in FORWARD:
-        raise ValueError(f"function={function!r}; it must be one of {', '.join(FORWARD)}")
-    *_, workers = arguments
-    if function == "logsumexp":  # whose `out` has another shape, and makes no difference
-        arguments = (*arguments[:4], None, *arguments[5:])
-    call, _ = _calls.forward(function, *arguments)
+    known = (*FORWARD, *GRADIENTS)
+    if not isinstance(function, str) or function not in known:
+        raise ValueError(f"function={function!r}; it must be one of {', '.join(known)}")
+    input, _, dtype, *_, workers = arguments
+    if function in GRADIENTS:
+        if dtype is not None:
+            raise TypeError(f"dtype={dtype!r}; {function} has no such argument")
+        array_of("input", input)  # refused by this name, if it is
+        call, _ = _calls.backward(function, arguments, input)
+    else:
+        if function == "logsumexp":  # whose `out` has another shape, and makes no difference
+            arguments = (*arguments[:4], None, *arguments[5:])
+        call, _ = _calls.forward(function, *arguments)
     elements = math.prod(call.shape)
     slices = elements // call.length if call.length else 0
     if elements == 0 or kernel_dtype(call.dtype) is None or call.is_single:

@@ -12,7 +12,8 @@ class Explanation:
     Attributes
     ----------
     kernel : str
-        "rows", "narrow", "columns", "along" or "split"; "numpy" for what kernels do not do.
+        "classes", "narrow", "rows", "along", "columns" or "split", for gradients also
+        "class_gradients" or "gradients"; "numpy" for what kernels do not do.
     slices, length : int
         How many slices there are, and their elements.
     computed_in : str

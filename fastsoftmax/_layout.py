@@ -98,12 +98,13 @@ def _is_shared(geometry: Geometry, item: int, kind: str) -> bool:
 def is_packed(geometry: Geometry, task: Task) -> bool:
     """Whether slices lie along memory, one after the other, and so do their masks.
 
-    They have one temperature.
+    All have the same mask otherwise, and the same temperature.
     """
     if len(geometry.batch) > 1 or len(geometry.inner) > 1 or not has_one_temperature(geometry):
         return False
     inner, run = geometry.inner[0].strides, geometry.batch[0]
-    operands = (*task.touched, MASK) if task.options & MASKED else task.touched
+    has_masks = task.options & MASKED and run.strides[MASK] != 0
+    operands = (*task.touched, MASK) if has_masks else task.touched
     if any(inner[operand] != 1 for operand in operands):
         return False
     return run.size == 1 or all(run.strides[each] == geometry.length for each in operands)

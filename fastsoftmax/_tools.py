@@ -34,8 +34,10 @@ def explain(
     Parameters
     ----------
     input, dim, dtype, axis, out, where, temperature, workers
-        As for `softmax`.
-    function : {"softmax", "softmin", "log_softmax", "logsumexp"}, optional
+        As for `softmax`.  For a gradient, `input` is its `output`; `grad_output` is taken to be
+        as it is, and there is no `dtype`.
+    function : {"softmax", "softmin", "log_softmax", "logsumexp", "softmax_backward", \
+"log_softmax_backward"}, optional
         The function that would be called.
 
     Returns

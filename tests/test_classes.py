@@ -87,6 +87,21 @@ def test_masked_results_past_the_caches(relative: Relative, offset: int) -> None
 
 
 @RESULTS
+@EACH_DTYPE
+def test_one_mask_for_all_slices(relative: Relative, dtype: Any) -> None:
+    for length in LENGTHS:
+        every_other = np.zeros(2 * length, bool)
+        every_other[::4] = True
+        masks: list[Any] = [every_other[::2], np.arange(length) > 0, np.False_]
+        for count in COUNTS:
+            x = few(count, length, dtype)
+            for mask in masks:
+                wanted = relative.call(x, 1, where=np.broadcast_to(mask, x.shape).copy())
+                what = length, count, mask
+                assert_same_bits(relative.call(x, 1, where=mask), wanted, what)
+
+
+@RESULTS
 def test_masked_in_place(relative: Relative, dtype: Any) -> None:
     for length in (2, 10, 37):
         x = few(70, length, dtype).copy()
@@ -105,6 +120,7 @@ def test_which_calls_have_a_kernel_of_their_length(function: str) -> None:
         assert explain(x, 2, function=function, temperature=2.0).kernel == "classes"
         assert explain(x, 2, function=function, where=ones).kernel == "classes"
         assert explain(x, 2, function=function, temperature=per_slice).kernel == "narrow"
+        assert explain(x, 2, function=function, where=ones[0, 0]).kernel == "classes"
         for mask in (ones[:1], ones[..., :1], wide):
             assert explain(x, 2, function=function, where=mask).kernel == "narrow"
 

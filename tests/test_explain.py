@@ -75,6 +75,26 @@ def test_very_short_slices_one_after_the_other_have_a_kernel_of_their_length(fun
     assert explain(np.zeros((5, 10), F4), 1, out=np.zeros((5, 20), F4)[:, ::2]).kernel == "narrow"
 
 
+@pytest.mark.parametrize("function", ["softmax_backward", "log_softmax_backward"])
+def test_gradients(function: str) -> None:
+    for shape, dim, kernel in (
+        ((100, 5), 1, "class_gradients"),
+        ((100, 20), 1, "gradients"),
+        ((100, 1000), 1, "gradients"),
+        ((40, 50), 0, "columns"),
+    ):
+        found = explain(np.zeros(shape, F4), dim, function=function)
+        assert (found.kernel, found.copies, found.computed_in) == (kernel, (), "float32")
+    x = np.zeros((100, 20), "?")
+    copies = ("output as float32", "grad_output as float32")
+    assert explain(x, 1, function=function).copies == copies
+    assert explain(x, 1, function=function, where=~x).kernel == "narrow"
+    with pytest.raises(TypeError, match=f"dtype='f4'.*{function} has no such argument"):
+        explain(x, 1, "f4", function=function)
+    with pytest.raises(TypeError, match="input"):
+        explain(np.array(["a"]), 0, function=function)
+
+
 def test_transposed_and_strided_inputs_are_not_copied() -> None:
     x = logits((300, 400), F4)
     assert explain(x.T, 1).kernel == "columns"
@@ -254,7 +274,7 @@ def test_an_explanation_cannot_be_changed() -> None:
     ("changes", "error", "word"),
     [
         ({"function": "sigmoid"}, ValueError, "function='sigmoid'"),
-        ({"function": "softmax_backward"}, ValueError, "function"),
+        ({"function": "cross_entropy"}, ValueError, "function"),
         ({"function": None}, ValueError, "function"),
         ({"function": ["softmax"]}, (TypeError, ValueError), "function"),
         ({"dim": 2}, np.exceptions.AxisError, "got 2"),

@@ -29,6 +29,16 @@ def copy_up_to(x: Any, out: Any, count: Any, room: Any) -> Any:
     return out
 
 
+@device
+def repeated(x: Any, step: Any, count: Any, out: Any, room: Any) -> Any:
+    """Copy `count` elements, `step` apart, again and again until `room` is full; returns `out`."""
+    for i in range(count):
+        out[i] = x[i * step]
+    for i in range(count, room):
+        out[i] = out[i - count]
+    return out
+
+
 @formula
 def _register_at(staged: Value, j: Value) -> Value:
     return load_kind(staged, j, native(staged.dtype))

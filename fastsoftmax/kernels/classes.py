@@ -3,7 +3,7 @@
 As kernels/narrow.py does it, but what depends on the length is settled beforehand: how slices
 become columns (kernels/turns.py), which are written to a tile in the first-level cache, and
 come back as results.  Softmax and its logarithm; a temperature is that of all slices, and a mask
-has an element for each of theirs.
+that of all, or one with an element for each of theirs.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from fastsoftmax.kernels.class_results import (
     copy_up_to,
     deliver_first,
     line_at,
+    repeated,
     slices_before_grid,
     span_of_strip,
     stream_lines,
@@ -66,7 +67,7 @@ from fastsoftmax.kernels.operations import (
     totals,
 )
 from fastsoftmax.kernels.outcomes import coefficients
-from fastsoftmax.kernels.strides import MASK, SOURCE, TARGET, described, is_far
+from fastsoftmax.kernels.strides import MASK, SOURCE, TARGET, described, is_far, strides_of
 from fastsoftmax.kernels.sums import SINGLE, lane_count
 from fastsoftmax.kernels.tiles import (
     STRIP_BYTES,
@@ -197,7 +198,7 @@ def _of_classes(operation: Operation, classes: int, asked: int) -> Any:
         source, target = bases[SOURCE], bases[TARGET]
         like = computed_like(target)
         numbers, degree = exponential.numbers(like), degree_of(operation, bases)
-        _, streaming, _, _, _, axes, _ = described(geometry)
+        _, streaming, _, _, _, axes, dims = described(geometry)
         slices = axes[1][0]
         tiles, tops = workspace(like, tiles_bytes), workspace(like, _TOPS_BYTES)
         notes = workspace(like, _TOPS_BYTES), workspace(like, _TOPS_BYTES)
@@ -205,11 +206,16 @@ def _of_classes(operation: Operation, classes: int, asked: int) -> Any:
             workspace_for(source, like, lines),
             workspace(target, staged_bytes),
         )
-        last_masks = workspace_for(bases[MASK], like, lines)
+        masks, masks_apart = bases[MASK], classes
+        last_masks = workspace_for(masks, like, lines)
+        same_masks = workspace_for(masks, like, lines)
         group, strip, step = strip_like(like), strip_count(like), vector_count(like)
         scope = numbers, heat_for(operation, splat(degree, double(group)), like)
         cool = cool_for(operation, splat(degree, double(vector(like))), like)
         size, elements = (classes + 2) * strip, classes * strip
+        if masked and strides_of(axes, MASK)[0] == 0:
+            apart = strides_of(dims, MASK)[0]
+            masks, masks_apart = repeated(masks, apart, classes, same_masks, elements), 0
         later = ahead * elements if is_far(geometry) else 0
         # Lines of results that pass the caches must not be asked for.
         asks = is_far(geometry) and not streaming
@@ -235,7 +241,7 @@ def _of_classes(operation: Operation, classes: int, asked: int) -> Any:
                 at, present = span_of_strip(now + i, strip, before, slices)
                 x, shown = advance(source, at * classes), bases[MASK]
                 if masked:
-                    shown = advance(shown, at * classes)
+                    shown = advance(masks, at * masks_apart)
                 turned = (present + step - 1) // step * step
                 if present < strip:
                     x = copy_up_to(x, last_ones, present * classes, turned * classes)
@@ -288,7 +294,7 @@ def _of_classes(operation: Operation, classes: int, asked: int) -> Any:
                 out, shown = advance(target, at * classes), bases[MASK]
                 whole = present == strip
                 if masked:
-                    shown = advance(shown, at * classes)
+                    shown = advance(masks, at * masks_apart)
                     if not whole:
                         shown = copy_up_to(shown, last_masks, present * classes, elements)
                 aligned = held == 0 and fills_lines
