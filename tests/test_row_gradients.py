@@ -19,7 +19,7 @@ Array = np.ndarray[Any, Any]
 
 GRADIENTS = pytest.mark.parametrize("relative", [BACKWARD, LOG_BACKWARD], ids=name_of)
 EACH_DTYPE = pytest.mark.parametrize("dtype", [*DTYPES, *HALVES], ids=name_of)
-SHORT = [*range(2, 18), 20, 23, 31, 32, 33, 39, 40, 41, 45, 48, 57, 63, 64, 65, 66]
+SHORT = [2, 3, 5, 7, 8, 9, 12, 15, 16, 17, 20, 31, 32, 33, 40, 41, 45, 63, 64, 65, 66]
 LONG = [79, 80, 95, 97, 127, 129, 1000, 4095, 4097, 9000]
 
 

@@ -33,8 +33,8 @@ from fastsoftmax.kernels.vectors import double, maximum, splat, vector, vector_c
 def most_classes(itemsize: int) -> int:
     """The length of the longest slices that are worth it, with elements of so many bytes.
 
-    All columns of both inputs are in registers, or would be.  Halves are the slower to sum in
-    kernels/narrow_gradients.py as they have to be read in pieces of a few.
+    Columns of both inputs are in registers, all at once, or would be.  Halves are longer worth it:
+    kernels/narrow_gradients.py reads them in pieces of a few, which have to be converted.
     """
     return 40 if itemsize < 4 else 15
 
