@@ -190,6 +190,42 @@ def _of_classes(operation: Operation, classes: int, asked: int) -> Any:
     masked = asked & MASKED > 0
 
     @device
+    def write_strip(place, strip, notes, cool, is_resolved, staged, how):
+        """Write the results of a strip: ``(tile, where to, masks, number of slices)``.
+
+        Past the caches, `place` is the line that they begin in, with how many of its elements are
+        not there, and how many are there or held on.  Returns that of the next strip.
+        """
+        tile, target, shown, present = strip
+        out_line, began, held = place
+        streaming, fills_lines = how
+        whole, aligned = present == strip_count(tile), held == 0 and fills_lines
+        for part in range(0, present, vector_count(tile)):
+            mine, at = advance(tile, part), part * classes
+            here = advance(notes[0], part), advance(notes[1], part)
+            out, seen = advance(target, at), advance(shown, at)
+            if is_resolved:
+                if not whole or (streaming and not aligned):
+                    out = advance(staged, held + at)
+                _turn_back(COPY, asked, out, mine, here, None, seen, classes, False)
+            elif whole and streaming and aligned:
+                _turn_back(operation, asked, out, mine, here, cool, seen, classes, True)
+            else:
+                if streaming or not whole:
+                    out = advance(staged, held + at)
+                _turn_back(operation, asked, out, mine, here, cool, seen, classes, False)
+        if not streaming and not whole:
+            deliver_first(staged, target, present * classes)
+        elif streaming and not (whole and aligned):
+            results = held + present * classes
+            done = stream_lines(staged, out_line, began, results)
+            began = began if done == 0 else 0
+            out_line, held = advance(out_line, done), results - done
+        elif streaming:
+            out_line = advance(out_line, present * classes)
+        return out_line, began, held
+
+    @device
     def body(bases, _options, geometry, _scratch, first, last):
         """All steps for the groups of slices `first` to `last` - 1: as many as there are lanes.
 
@@ -231,7 +267,7 @@ def _of_classes(operation: Operation, classes: int, asked: int) -> Any:
         began = 0
         if streaming:
             began = (line_count(target) - elements_before_line(out_line)) % line_count(target)
-        out_line, held = advance(out_line, -began), began
+        place, how = (advance(out_line, -began), began, began), (streaming, fills_lines)
         for i in range(min(most, last - first)):  # the rows that are read beyond
             clear(advance(tiles, i * size + elements), 2 * strip)
         for now in range(first, last, most):
@@ -291,36 +327,16 @@ def _of_classes(operation: Operation, classes: int, asked: int) -> Any:
                     resolved, justified = resolved | 1 << i, True
             for i in range(count):
                 at, present = span_of_strip(now + i, strip, before, slices)
-                out, shown = advance(target, at * classes), bases[MASK]
-                whole = present == strip
+                shown = bases[MASK]
                 if masked:
                     shown = advance(masks, at * masks_apart)
-                    if not whole:
+                    if present < strip:
                         shown = copy_up_to(shown, last_masks, present * classes, elements)
-                aligned = held == 0 and fills_lines
-                for part in range(0, present, step):
-                    mine = advance(tiles, i * size + part)
-                    here = advance(notes[0], i * strip + part), advance(notes[1], i * strip + part)
-                    there, seen = advance(out, part * classes), advance(shown, part * classes)
-                    if resolved >> i & 1 != 0:
-                        if not whole or (streaming and not aligned):
-                            there = advance(staged, held + part * classes)
-                        _turn_back(COPY, asked, there, mine, here, None, seen, classes, False)
-                    elif whole and streaming and aligned:
-                        _turn_back(operation, asked, there, mine, here, cool, seen, classes, True)
-                    else:
-                        if streaming or not whole:
-                            there = advance(staged, held + part * classes)
-                        _turn_back(operation, asked, there, mine, here, cool, seen, classes, False)
-                if not streaming and not whole:
-                    deliver_first(staged, out, present * classes)
-                elif streaming and not (whole and aligned):
-                    results = held + present * classes
-                    done = stream_lines(staged, out_line, began, results)
-                    began = began if done == 0 else 0
-                    out_line, held = advance(out_line, done), results - done
-                elif streaming:
-                    out_line = advance(out_line, elements)
+                results = advance(tiles, i * size), advance(target, at * classes), shown, present
+                mine = advance(notes[0], i * strip), advance(notes[1], i * strip)
+                is_resolved = resolved >> i & 1 != 0
+                place = write_strip(place, results, mine, cool, is_resolved, staged, how)
+        out_line, began, held = place
         if held > 0:
             store_part(out_line, 0, line_at(staged, 0), began, held)
         if not justified:
@@ -329,8 +345,9 @@ def _of_classes(operation: Operation, classes: int, asked: int) -> Any:
             stream_fence(target)
 
     bare = not (operation.tempered or asked)
-    name = f"{operation.name}-of-{classes}{'-masked' * masked}{'-negated' * (asked & NEGATED > 0)}"
-    return kernel_over(body, name, bare=bare)
+    said = (MASKED, "-masked"), (NEGATED, "-negated")
+    besides = "".join(word for option, word in said if asked & option)
+    return kernel_over(body, f"{operation.name}-of-{classes}{besides}", bare=bare)
 
 
 of_classes = functools.cache(_of_classes)
