@@ -54,8 +54,9 @@ def softmax_backward(
 
     Notes
     -----
-    The same as torch's ``_softmax_backward_data``, within 4 ULP of the largest term.  The sum
-    is exact to about twice the precision, in the order that softmax has.
+    The same as torch's ``_softmax_backward_data`` of finite numbers, within 4 ULP of the largest
+    term; an infinite gradient makes NaN of its slice.  The sum is exact to about twice the
+    precision, in the order that softmax has.
 
     Examples
     --------
@@ -111,7 +112,8 @@ def log_softmax_backward(
 
     Notes
     -----
-    Within 4 ULP of the largest term.
+    Within 4 ULP of the largest term, where the exponential and, for a temperature below 1, what is
+    divided by it are normal numbers.  An infinite gradient makes NaN of its slice.
 
     Examples
     --------

@@ -21,6 +21,7 @@ Array = np.ndarray[Any, Any]
 
 USUAL = {FLOAT32: (2.0**-60, 2.0**60), FLOAT64: (2.0**-1000, 2.0**1000)}
 """The least and the largest temperature by the dtype that kernels compute in."""
+_FAR = 2.0**900
 _GRADIENTS = {ops.BACKWARD, ops.LOG_BACKWARD}
 
 
@@ -53,11 +54,24 @@ def with_usual(call: Call) -> Call:
         with np.errstate(all="ignore"):
             logits = np.where(np.isinf(temperature), logits * 0.0, logits).astype(call.dtype)
     if call.dtype == FLOAT64:
-        powers = np.where(temperature < least, 100, np.where(temperature > most, -100, 0))
+        powers = np.where(temperature > most, -100, 0)
+        powers = np.where((temperature < least) & ~_are_far_apart(call), 100, powers)
         with np.errstate(all="ignore"):
             logits = np.ldexp(logits.astype(FLOAT64), powers)
             temperature = np.ldexp(temperature, powers)
     return call._replace(inputs=(logits,), temperature=np.clip(temperature, least, most))
+
+
+def _are_far_apart(call: Call) -> Array:
+    """Slices whose largest logits are so large that no less one counts, but equal ones alone.
+
+    That is, whatever the temperature is, if it is below the usual.  Scaled, they would overflow.
+    """
+    (logits,) = call.inputs
+    shown = True if call.where is None else call.where
+    logits = -logits if call.negated else logits
+    top = np.max(logits, axis=call.dims, keepdims=True, initial=-np.inf, where=shown)
+    return np.asarray(top > _FAR)
 
 
 def _are_usual(temperature: Array) -> Array:

@@ -98,7 +98,9 @@ def errors_in_units_of(scale: Array, result: Array, exact: Array) -> Array:
         units = np.spacing(np.abs(scale).astype(result.dtype)).astype(EXTENDED)
         errors = np.abs(result.astype(EXTENDED) - exact) / units
     usual = np.isfinite(result) & np.isfinite(exact)
-    return np.where(usual, errors, errors_in_ulps(result, exact)).astype(np.float64)
+    zero = result.dtype.type(0)
+    others = errors_in_ulps(np.where(usual, zero, result), np.where(usual, 0, exact))
+    return np.where(usual, errors, others).astype(np.float64)
 
 
 def largest_term(

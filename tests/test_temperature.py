@@ -6,12 +6,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import reference
 from arrays import Layout, logits, read_only
 from reference import dims_of, slices_of
 from relatives import (
     BACKWARD,
     BY_NAME,
     FEW_LAYOUTS,
+    LOG_BACKWARD,
     LOG_SOFTMAX,
     SOFTMAX,
     SOFTMIN,
@@ -22,7 +24,7 @@ from relatives import (
 )
 from ulps import assert_accurate
 
-from fastsoftmax import log_softmax, softmax, softmin
+from fastsoftmax import log_softmax, softmax, softmax_backward, softmin
 
 Array = np.ndarray[Any, Any]
 
@@ -155,6 +157,51 @@ def test_extreme_temperatures_beside_usual_ones(relative: Relative, dtype: Any) 
         exact = relative.exact(rows, 1, temperature=each)
     relative.assert_accurate(got, (rows,), 1, "side by side", temperature=each)
     assert got.shape == exact.shape
+
+
+def test_logits_and_temperatures_as_far_apart_as_can_be() -> None:
+    """Quotients beyond all numbers; other logits in a slice or under a mask make no difference."""
+    for t in (1e-302, 1e-308, 5e-324):
+        for large in (1e280, 1e300, 8e307):
+            x = np.array([[large, 2 * large, 0], [1e-310, 2e-310, -large], [0, -large, -1e9]])
+            for temperature in (t, np.full((3, 1), t)):
+                got = softmax(x, 1, temperature=temperature)
+                assert np.array_equal(got[[0, 2]], [[0, 1, 0], [1, 0, 0]])
+                exact = reference.softmax(x[1, :2], 0, temperature=t)
+                assert np.allclose(got[1, :2], exact.astype(np.float64), rtol=1e-12)
+                assert np.array_equal(softmin(-x, 1, temperature=temperature), got)
+                logs = log_softmax(x, 1, temperature=temperature)
+                assert np.array_equal(logs[[0, 2]], [[-INF, 0, -INF], [0, -INF, -INF]])
+                shown = np.array([[True, False, True]] * 3)
+                rest = softmax(np.where(shown, x, large), 1, temperature=temperature, where=shown)
+                assert np.array_equal(rest, softmax(x, 1, temperature=temperature, where=shown))
+
+
+@pytest.mark.parametrize("shape", [(200, 5), (200, 20), (200, 100), (20, 5000)])
+@pytest.mark.parametrize("temperature", [1e-3, 0.3, 0.7, 5.0, 1e3])
+def test_gradients_of_all_sizes(dtype: Any, shape: tuple[int, int], temperature: float) -> None:
+    """Subnormal outputs, gradients far above 1 and far below; whose terms have one sign or two."""
+    sizes = logits((*shape, 3), np.float64)
+    most = -np.finfo(dtype).minexp - 40
+    g = np.ldexp(sizes[..., 0], np.rint(sizes[..., 1] * 20).astype(int)).astype(dtype)
+    g[::2] = np.abs(g[::2])
+    x = sizes[..., 2] * np.linspace(0.1, most, shape[0])[:, None]
+    for relative, make in ((BACKWARD, softmax), (LOG_BACKWARD, log_softmax)):
+        y = make(x.astype(dtype), 1)
+        if relative is LOG_BACKWARD:  # whose exponentials are to be normal
+            y = np.maximum(y, np.log(np.finfo(dtype).tiny) / 2)
+        for inputs, dim in (((g, y), 1), ((g.T.copy(), y.T.copy()), 0)):
+            got = relative.call(*inputs, dim, temperature=temperature)
+            what = relative.name, shape, dim
+            relative.assert_accurate(got, inputs, dim, what, temperature=temperature)
+
+
+def test_a_difference_that_overflows_is_infinite(dtype: Any) -> None:
+    most = np.finfo(dtype).max
+    g = np.array([[0.9 * most, -0.9 * most, 0.0]], dtype)
+    y = np.array([[0.25, 0.75, 0.0]], dtype)
+    for temperature in (0.5, 1.0, 2.0, np.full((1, 1), 2.0)):
+        assert softmax_backward(g, y, 1, temperature=temperature)[0, 0] == np.inf
 
 
 def test_an_infinite_temperature_makes_all_alike(dtype: Any) -> None:

@@ -22,8 +22,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from numba.core import types
-
+from fastsoftmax.kernels.cooled import lost_in_fma, quotient
 from fastsoftmax.kernels.exponential import (
     Heat,
     Numbers,
@@ -52,11 +51,11 @@ from fastsoftmax.kernels.sums import (
 )
 from fastsoftmax.kernels.values import Static, Value, as_type, formula
 from fastsoftmax.kernels.vectors import (
+    LARGEST,
     choose,
     double,
     equal,
     fma,
-    is_above,
     keep_first,
     smallest,
     splat,
@@ -213,10 +212,6 @@ def shifted(operation: Operation, x: Value, by: Any) -> Value:
     log-sum-exp is infinite then, unless there is a NaN besides.
     """
     return (smallest(x, LARGEST[x.dtype]) if operation in LOGARITHMS else x) - by
-
-
-LARGEST = {types.float32: 3.4028234663852886e38, types.float64: 1.7976931348623157e308}
-"""The largest finite numbers."""
 
 
 # --- Sums -----------------------------------------------------------------------------
@@ -376,12 +371,9 @@ def result(operation: Operation, x: Value, g: Any, coefficients: Any, cool: Any)
         difference = g - first
         if cool is None:
             return fma(x, difference, -(x * second))
-        # Divided is that factor which can spare it, lest a quotient is subnormal: an output near 0
-        # whose temperature is below 1, else the difference.
-        is_cold = is_above(cool[0], 1.0)
-        given, other = choose(is_cold, x, difference), choose(is_cold, difference, x)
-        factor = given * cool[0]
-        lost = fma(given, cool[0], -factor) + given * cool[1]
-        return fma(factor, other, fma(lost, other, -(x * cool[0] * second)))
-    found = fma(-x, first, fma(-x, second, g))
-    return found if cool is None else fma(found, cool[0], found * cool[1])
+        return quotient(x, difference, second, cool)
+    rest = fma(-x, second, g)
+    found = fma(-x, first, rest)
+    if cool is None:
+        return found
+    return fma(found, cool[0], fma(found, cool[1], lost_in_fma(rest, x, first, found) * cool[0]))

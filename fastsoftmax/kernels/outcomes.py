@@ -30,7 +30,6 @@ from fastsoftmax.kernels.gradual import least_factor
 from fastsoftmax.kernels.logarithm import log1p
 from fastsoftmax.kernels.memory import advance
 from fastsoftmax.kernels.operations import (
-    LARGEST,
     LOG_BACKWARDS,
     LOGARITHMS,
     Operation,
@@ -39,6 +38,7 @@ from fastsoftmax.kernels.operations import (
 from fastsoftmax.kernels.sums import join, parts_of, reciprocal, single_total, total_of, weigh
 from fastsoftmax.kernels.values import Value, formula
 from fastsoftmax.kernels.vectors import (
+    LARGEST,
     beyond,
     both,
     choose,

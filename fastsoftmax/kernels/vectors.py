@@ -115,6 +115,10 @@ def where_at_least(a: Value, bound: Any, above: Any, below: Any) -> Value:
     return emit(a.type, instructions, a, bound, above, below)
 
 
+LARGEST = {types.float32: 3.4028234663852886e38, types.float64: 1.7976931348623157e308}
+"""The largest finite numbers."""
+
+
 @formula
 def beyond(a: Value, limit: Any) -> Value:
     """Where not ``abs(a) <= limit`` (NaN too), as bool."""
