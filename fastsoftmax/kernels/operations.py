@@ -22,7 +22,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from fastsoftmax.kernels.cooled import lost_in_fma, quotient
+from fastsoftmax.kernels.cooled import quotient, quotient_of_difference
 from fastsoftmax.kernels.exponential import (
     Heat,
     Numbers,
@@ -372,8 +372,6 @@ def result(operation: Operation, x: Value, g: Any, coefficients: Any, cool: Any)
         if cool is None:
             return fma(x, difference, -(x * second))
         return quotient(x, difference, second, cool)
-    rest = fma(-x, second, g)
-    found = fma(-x, first, rest)
     if cool is None:
-        return found
-    return fma(found, cool[0], fma(found, cool[1], lost_in_fma(rest, x, first, found) * cool[0]))
+        return fma(-x, first, fma(-x, second, g))
+    return quotient_of_difference(g, x, first, second, cool)
