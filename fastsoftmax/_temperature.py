@@ -54,20 +54,22 @@ def with_usual(call: Call) -> Call:
         with np.errstate(all="ignore"):
             logits = np.where(np.isinf(temperature), logits * 0.0, logits).astype(call.dtype)
     if call.dtype == FLOAT64:
-        powers = np.where(temperature > most, -100, 0)
-        powers = np.where((temperature < least) & ~_are_far_apart(call), 100, powers)
         with np.errstate(all="ignore"):
-            logits = np.ldexp(logits.astype(FLOAT64), powers)
+            logits = logits.astype(FLOAT64)
+            near = ~_are_far_apart(logits, call)
+            powers = np.where(
+                temperature > most, -100, np.where(near & (temperature < least), 100, 0)
+            )
+            logits = np.ldexp(logits, powers)
             temperature = np.ldexp(temperature, powers)
     return call._replace(inputs=(logits,), temperature=np.clip(temperature, least, most))
 
 
-def _are_far_apart(call: Call) -> Array:
+def _are_far_apart(logits: Array, call: Call) -> Array:
     """Slices whose largest logits are so large that no less one counts, but equal ones alone.
 
     That is, whatever the temperature is, if it is below the usual.  Scaled, they would overflow.
     """
-    (logits,) = call.inputs
     shown = True if call.where is None else call.where
     logits = -logits if call.negated else logits
     top = np.max(logits, axis=call.dims, keepdims=True, initial=-np.inf, where=shown)
