@@ -22,6 +22,7 @@ Array = np.ndarray[Any, Any]
 USUAL = {FLOAT32: (2.0**-60, 2.0**60), FLOAT64: (2.0**-1000, 2.0**1000)}
 """The least and the largest temperature by the dtype that kernels compute in."""
 _FAR = 2.0**900
+"""More than a logit may be to be scaled; the next one below it is further away than counts."""
 _GRADIENTS = {ops.BACKWARD, ops.LOG_BACKWARD}
 
 
@@ -56,10 +57,10 @@ def with_usual(call: Call) -> Call:
     if call.dtype == FLOAT64:
         with np.errstate(all="ignore"):
             logits = logits.astype(FLOAT64)
-            near = ~_are_far_apart(logits, call)
-            powers = np.where(
-                temperature > most, -100, np.where(near & (temperature < least), 100, 0)
-            )
+            cold = temperature < least
+            if cold.any():
+                cold = cold & ~_are_far_apart(logits, call)
+            powers = np.where(cold, 100, np.where(temperature > most, -100, 0))
             logits = np.ldexp(logits, powers)
             temperature = np.ldexp(temperature, powers)
     return call._replace(inputs=(logits,), temperature=np.clip(temperature, least, most))

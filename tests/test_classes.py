@@ -9,6 +9,7 @@ import pytest
 from arrays import DTYPES, logits, read_only
 from halves import HALVES
 from relatives import BACKWARD, LOG_BACKWARD, LOG_SOFTMAX, SOFTMAX, SOFTMIN, Relative, name_of
+from ulps import assert_same_bits
 
 from fastsoftmax import _shortcuts, explain
 from fastsoftmax._layout import _plans
@@ -25,11 +26,6 @@ LENGTHS = [2, 5, 10, 31]
 MORE_LENGTHS = [3, 4, 7, 8, 16, 17, 37, 64]
 # One, fewer than there are lanes, as many, some more, many.
 COUNTS = [1, 15, 32, 67, 300]
-
-
-def assert_same_bits(got: Array, wanted: Array, what: object) -> None:
-    assert got.dtype == wanted.dtype, what
-    assert np.ascontiguousarray(got).tobytes() == np.ascontiguousarray(wanted).tobytes(), what
 
 
 def few(count: int, length: int, dtype: Any) -> Array:

@@ -10,6 +10,7 @@ import reference
 from arrays import DTYPES, logits, read_only
 from halves import HALVES
 from relatives import BACKWARD, LOG_BACKWARD, Relative, name_of
+from ulps import assert_same_bits
 
 from fastsoftmax import _launch, _shortcuts
 from fastsoftmax._layout import _plans
@@ -32,15 +33,6 @@ def given_rows(relative: Relative, shape: tuple[int, int], dtype: Any) -> tuple[
     g[0], y[-1] = -0.0, -0.0
     g[1 % shape[0], ::2] = 0.0
     return read_only(g.astype(dtype)), read_only(y.astype(dtype))
-
-
-def bits_of(array: Array) -> Array:
-    return np.ascontiguousarray(array).view(f"u{array.itemsize}")
-
-
-def assert_same_bits(got: Array, wanted: Array, what: object) -> None:
-    assert got.dtype == wanted.dtype, what
-    assert np.array_equal(bits_of(got), bits_of(wanted)), what
 
 
 @GRADIENTS

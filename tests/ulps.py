@@ -97,3 +97,13 @@ def assert_accurate(result: Array, exact: Array, what: object = "") -> Errors:
     assert errors.largest <= MOST_ULPS, f"{what}: {errors.largest} ULP"
     assert errors.steps <= SUBNORMAL_STEPS, f"{what}: {errors.steps} subnormal steps"
     return errors
+
+
+def assert_same_bits(got: Array, wanted: Array, what: object) -> None:
+    """The signs of zeros and NaN included."""
+    assert got.dtype == wanted.dtype, what
+    assert np.array_equal(_bits_of(got), _bits_of(wanted)), what
+
+
+def _bits_of(array: Array) -> Array:
+    return np.ascontiguousarray(array).view(f"u{array.itemsize}")
