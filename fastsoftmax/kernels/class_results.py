@@ -39,6 +39,15 @@ def repeated(x: Any, step: Any, count: Any, out: Any, room: Any) -> Any:
     return out
 
 
+@device
+def masks_at(masks: Any, i: Any, present: Any, strip: Any, classes: Any, room: Any) -> Any:
+    """Where the masks of a strip are, from byte `i` on; in `room`, with zeros, if some are not."""
+    shown = advance(masks, i)
+    if present < strip:
+        return copy_up_to(shown, room, present * classes, strip * classes)
+    return shown
+
+
 @formula
 def _register_at(staged: Value, j: Value) -> Value:
     return load_kind(staged, j, native(staged.dtype))

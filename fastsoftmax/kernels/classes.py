@@ -19,6 +19,7 @@ from fastsoftmax.kernels.class_results import (
     copy_up_to,
     deliver_first,
     line_at,
+    masks_at,
     repeated,
     slices_before_grid,
     span_of_strip,
@@ -275,14 +276,12 @@ def _of_classes(operation: Operation, classes: int, asked: int) -> Any:
             resolved = 0  # a bit for each strip whose results stand in its tile
             for i in range(count):
                 at, present = span_of_strip(now + i, strip, before, slices)
-                x, shown = advance(source, at * classes), bases[MASK]
+                x, shown = advance(source, at * classes), masks
                 if masked:
-                    shown = advance(masks, at * masks_apart)
+                    shown = masks_at(masks, at * masks_apart, present, strip, classes, last_masks)
                 turned = (present + step - 1) // step * step
                 if present < strip:
                     x = copy_up_to(x, last_ones, present * classes, turned * classes)
-                    if masked:
-                        shown = copy_up_to(shown, last_masks, present * classes, turned * classes)
                 for part in range(0, strip, step):
                     mine, top = advance(tiles, i * size + part), advance(tops, i * strip + part)
                     given, seen = advance(x, part * classes), advance(shown, part * classes)
@@ -327,11 +326,9 @@ def _of_classes(operation: Operation, classes: int, asked: int) -> Any:
                     resolved, justified = resolved | 1 << i, True
             for i in range(count):
                 at, present = span_of_strip(now + i, strip, before, slices)
-                shown = bases[MASK]
+                shown = masks
                 if masked:
-                    shown = advance(masks, at * masks_apart)
-                    if present < strip:
-                        shown = copy_up_to(shown, last_masks, present * classes, elements)
+                    shown = masks_at(masks, at * masks_apart, present, strip, classes, last_masks)
                 results = advance(tiles, i * size), advance(target, at * classes), shown, present
                 mine = advance(notes[0], i * strip), advance(notes[1], i * strip)
                 is_resolved = resolved >> i & 1 != 0
