@@ -140,7 +140,8 @@ def outline(call: Call, *, writes: bool) -> tuple[Plan, tuple[str, ...]]:
     result = np.broadcast_to(NOTHING[2], call.shape) if not writes else NOTHING[2]
     operands = operands_of(call, stored, target, result)
     options = options_of(call) | (ops.RESULTS if writes else ops.SUMMARY_WANTED)
-    return plan_for(operands, Task(operation_of(call), options, call.dims)), tuple(copies)
+    plan = plan_for(operands, Task(operation_of(call), options, call.dims))
+    return plan, (*copies, *plan.copies)
 
 
 def storage(dtype: np.dtype[Any]) -> np.dtype[Any]:
@@ -235,7 +236,7 @@ def _way_of(call: Call, result: Array) -> Way | None:
     plan = plan_for(operands, Task(operation_of(call), options_of(call) | ops.RESULTS, call.dims))
     others = call.where, call.temperature if _has_temperatures(call) else None
     shapes = {each.shape for each in others if each is not None}
-    if plan.corner is not None and shapes - {call.shape}:
+    if plan.views and shapes - {call.shape}:
         return None
     return _ways.of_results(plan, operands, call.dtype, call.workers, call.dims)
 

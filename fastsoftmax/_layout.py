@@ -11,6 +11,8 @@ split      slices of more than one block: along memory, across it, or a few of t
            interleaved
 =========  ====================================================================
 
+Where results lie along another axis than the input, it is copied to their place first.
+
 The plan of a call depends on nothing but shapes, strides, dtypes and what is asked for, so
 plans are kept.
 """
@@ -26,6 +28,7 @@ from fastsoftmax._geometry import geometry
 from fastsoftmax._launch import LEAST_LAUNCH
 from fastsoftmax._places import Leading, Picking
 from fastsoftmax._plans import COST, OnePass, Split
+from fastsoftmax._transposed import Transposed, planes_of
 from fastsoftmax.kernels.class_gradients import most_classes
 from fastsoftmax.kernels.classes import LEAST_CLASSES, MOST_CLASSES
 from fastsoftmax.kernels.narrow_gradients import least_length
@@ -132,36 +135,62 @@ def plan_for(operands: tuple[Array, ...], task: Task, plane: int = 0) -> Plan:
     All have the shape of the first one, or are placeholders of one element.  Parts of a summary
     are so many numbers apart, or a number for each slice.
     """
-    return _kept(_plan, operands, task, plane)
+    return _kept(_of_slices, operands, task, plane)
 
 
 def picking_plan(operands: tuple[Array, ...], task: Task) -> Plan:
     """The plan for the losses of slices with summaries; the last operand is of places."""
-    return _kept(Picking, operands, task)
+    return _kept(_of_losses, operands, task)
 
 
 def leading_plan(operands: tuple[Array, ...], task: Task, count: int) -> Plan:
     """The plan for the `count` largest of each slice; the last operand is for their places."""
-    return _kept(Leading, operands, task, count)
+    return _kept(_of_leaders, operands, task, count)
 
 
 def _kept(
-    make: Callable[..., Plan], operands: tuple[Array, ...], task: Task, count: int = 0
+    make: Callable[[tuple[Array, ...], Task, int], Plan],
+    operands: tuple[Array, ...],
+    task: Task,
+    count: int = 0,
 ) -> Plan:
-    """The plan that is made for such operands, with `count` or the number of slices."""
+    """The plan that is made for such operands."""
     source = operands[SOURCE]
     strides = tuple([operand.strides for operand in operands])
-    given, dtype = source.dtype, operands[TARGET].dtype
-    key = make, source.shape, strides, given, dtype, task, count
+    key = make, source.shape, strides, source.dtype, operands[TARGET].dtype, task, count
     plan = _plans.get(key)
     if plan is None:
-        found = _geometry_of(operands, task.dims)
-        plan = make(found, dtype, task, count or found.slices)
-        if given != dtype:
-            plan.read(given)
+        plan = make(operands, task, count)
         if len(_plans) >= _MOST_PLANS:
             _plans.clear()
         _plans[key] = plan
+    return plan
+
+
+def _of_slices(operands: tuple[Array, ...], task: Task, plane: int) -> Plan:
+    planes = planes_of(operands) if task.touched == (SOURCE, TARGET) else None
+    if planes is not None:
+        return Transposed(operands, planes, task, lambda each: plan_for(each, task, plane))
+    return _over_geometry(_plan, operands, task, plane)
+
+
+def _of_losses(operands: tuple[Array, ...], task: Task, _: int) -> Plan:
+    return _over_geometry(Picking, operands, task)
+
+
+def _of_leaders(operands: tuple[Array, ...], task: Task, count: int) -> Plan:
+    return _over_geometry(Leading, operands, task, count)
+
+
+def _over_geometry(
+    make: Callable[..., Plan], operands: tuple[Array, ...], task: Task, count: int = 0
+) -> Plan:
+    """A plan for the geometry of a call, with `count` or the number of slices."""
+    found = _geometry_of(operands, task.dims)
+    given, dtype = operands[SOURCE].dtype, operands[TARGET].dtype
+    plan = make(found, dtype, task, count or found.slices)
+    if given != dtype:
+        plan.read(given)
     return plan
 
 

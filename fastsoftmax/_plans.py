@@ -67,6 +67,7 @@ COST = {
     "gradients": {4: 0.3, 8: 0.5},
     "columns": {4: 0.3, 8: 0.6},
     "split": {4: 0.4, 8: 0.9},
+    "transposed": {4: 0.2, 8: 0.4},
 }
 # The same for each slice of more than `SINGLE` elements along memory, besides.
 SLICE_COST = 25.0
@@ -91,6 +92,9 @@ def passes_caches(size: int, across: bool) -> bool:
 class Plan:
     """How the slices of arrays of one shape, strides and dtype are computed."""
 
+    copies: tuple[str, ...] = ()
+    """What is copied as a whole."""
+
     def __init__(
         self,
         kind: str,
@@ -105,6 +109,8 @@ class Plan:
         self.item = max(4, dtype.itemsize)
         """The bytes of an element where it is computed."""
         self.corner = geometry.corner
+        self.views = self.corner is not None
+        """Whether operands are viewed otherwise, and so have to have the shape of the input."""
         elements = geometry.length * geometry.slices
         self.cost = elements * COST[kind][self.item]
         in_rows = kind in {"rows", "along", "gradients"} and geometry.length > SINGLE

@@ -30,6 +30,7 @@ from fastsoftmax.kernels.row_gradients import row_gradients
 from fastsoftmax.kernels.rows import rows
 from fastsoftmax.kernels.short import short
 from fastsoftmax.kernels.strips import strips
+from fastsoftmax.kernels.transposition import sides_for, transpose_by
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -49,7 +50,7 @@ OPERATIONS = {
 _BESIDES = {"cross_entropy": losses_kernel, "top_k": leaders(ops.SOFTMAX)}
 _REDUCING = {"logsumexp", "cross_entropy", "top_k"}
 """Functions that want no more than the summaries of slices."""
-LAYOUTS = ("rows", "narrow", "columns", "split")
+LAYOUTS = ("rows", "narrow", "columns", "split", "transposed")
 
 
 def warmup(
@@ -164,6 +165,9 @@ def kernels_for(
     if layout == "rows" and function == "softmax":
         return [rows, short]
     bare, writes = function in {"softmax", "log_softmax"}, function not in _REDUCING
+    if layout == "transposed":
+        copied = writes and operation.inputs == 1
+        return [transpose_by(side) for side in sides_for(dtype)] if copied else []
     kernels = {
         "narrow": [narrow.narrow(operation, bare, writes)],
         "columns": [columns.columns(operation, bare)],

@@ -32,6 +32,17 @@ def logits(shape: Any, dtype: Any, scale: float = 1.0, offset: float = 0.0) -> A
     return read_only(np.asarray(x + offset).astype(dtype))
 
 
+def placed(array: Array, rng: np.random.Generator) -> Array:
+    """The same numbers with axes in any order, elements next to each other, apart or reversed."""
+    order = rng.permutation(array.ndim)
+    turned = array.transpose(order)
+    steps = rng.choice([1, 1, 1, 2, -1], array.ndim)
+    memory = np.zeros([abs(step) * size for step, size in zip(steps, turned.shape, strict=True)])
+    view = memory.astype(array.dtype)[tuple(slice(None, None, step) for step in steps)]
+    view[...] = turned
+    return view.transpose(np.argsort(order))
+
+
 class Layout(NamedTuple):
     """Where slices lie in an array."""
 

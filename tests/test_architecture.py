@@ -39,7 +39,16 @@ FLOORS = [
         "_temperature",
     ],  # casts, memory, one route or another
     ["_layout", "_ways"],  # which kernel, and what is kept of that
-    ["_places", "_plans", "_task", "_tiling", "_geometry", "_recall", "_facts"],  # with which
+    [
+        "_places",
+        "_plans",
+        "_transposed",
+        "_task",
+        "_tiling",
+        "_geometry",
+        "_recall",
+        "_facts",
+    ],  # with which
     ["_launch", "_team"],  # how many threads
     ["kernels"],  # arithmetic
     # how kernels become machine code

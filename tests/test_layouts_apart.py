@@ -6,24 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from arrays import logits, read_only
+from arrays import logits, placed, read_only
 from relatives import RELATIVES, Relative, name_of
 
 Array = np.ndarray[Any, Any]
 
 LENGTHS = [1, 2, 3, 4, 5, 7, 8, 9, 16, 17, 31, 33, 64, 65, 100, 1000, 5000]
 DRAWS = 12
-
-
-def placed(array: Array, rng: np.random.Generator) -> Array:
-    """The same numbers with axes in any order, elements next to each other, apart or reversed."""
-    order = rng.permutation(array.ndim)
-    turned = array.transpose(order)
-    steps = rng.choice([1, 1, 1, 2, -1], array.ndim)
-    memory = np.zeros([abs(step) * size for step, size in zip(steps, turned.shape, strict=True)])
-    view = memory.astype(array.dtype)[tuple(slice(None, None, step) for step in steps)]
-    view[...] = turned
-    return view.transpose(np.argsort(order))
 
 
 @pytest.mark.parametrize("relative", RELATIVES, ids=name_of)

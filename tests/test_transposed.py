@@ -1,0 +1,227 @@
+"""Results whose memory runs along another axis than the input's, which is copied there first."""
+
+from __future__ import annotations
+
+from itertools import permutations
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from arrays import DTYPES, logits, placed, read_only
+from halves import HALVES
+from recalls import forget
+from relatives import (
+    BACKWARD,
+    LOG_SOFTMAX,
+    LOGSUMEXP,
+    SOFTMAX,
+    SOFTMIN,
+    Relative,
+    name_of,
+)
+from ulps import assert_same_bits
+
+from fastsoftmax import _layout, _transposed, explain, softmax, warmup
+from fastsoftmax.kernels.transposition import BLOCK, SIDES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Array = np.ndarray[Any, Any]
+
+RESULTS = pytest.mark.parametrize("relative", [SOFTMAX, SOFTMIN, LOG_SOFTMAX], ids=name_of)
+EACH_DTYPE = pytest.mark.parametrize("dtype", [*DTYPES, *HALVES], ids=name_of)
+COPIED = "input to the result"
+# The smallest squares, what is left over of any, one block, more than one.
+SIZES = [4, 7, 8, 13, 16, 31, 33, BLOCK - 1, BLOCK, 2 * BLOCK + 1, 401]
+
+
+@pytest.fixture(autouse=True, params=["at once", "in pieces"])
+def _of_any_size(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Results are computed so however small they are."""
+    monkeypatch.setattr(_transposed, "LEAST_BYTES", 1)
+    if request.param == "in pieces":
+        monkeypatch.setattr(_transposed, "PIECE_BYTES", 1 << 13)
+        monkeypatch.setattr(_transposed, "BLOCK", SIDES[0])
+    _layout._plans.clear()
+    forget()
+    yield
+    _layout._plans.clear()
+    forget()
+
+
+def in_order(array: Array, order: tuple[int, ...]) -> Array:
+    """The same numbers, whose axes lie in memory in this order, the last one along it."""
+    return np.ascontiguousarray(array.transpose(order)).transpose(np.argsort(order))
+
+
+def framed(like: Array, order: tuple[int, ...]) -> tuple[Array, Array]:
+    """Memory full of sevens, and a part of it in the shape of `like` that no edge belongs to."""
+    shape = [size + 3 for size in np.array(like.shape)[list(order)]]
+    memory = np.full(shape, 7, like.dtype)
+    part = memory[tuple(slice(1, -2) for _ in shape)]
+    return memory, part.transpose(np.argsort(order))
+
+
+def assert_untouched(memory: Array) -> None:
+    """All but what `framed` has as a part."""
+    inside = np.zeros(memory.shape, bool)
+    inside[tuple(slice(1, -2) for _ in memory.shape)] = True
+    assert (memory[~inside] == 7).all()
+
+
+def test_pieces(request: pytest.FixtureRequest) -> None:
+    """Or else the tests say less than they seem to."""
+    x, out = np.zeros((401, 257), np.float32).T, np.empty((257, 401), np.float32)
+    softmax(x, 1, out=out)
+    (plan,) = [each for each in _layout._plans.values() if isinstance(each, _transposed.Transposed)]
+    pieces = 1 if "at once" in request.node.name else 257 // SIDES[0]
+    assert len(plan._pieces) == pieces
+
+
+@RESULTS
+@EACH_DTYPE
+def test_sizes(relative: Relative, dtype: Any) -> None:
+    for height in SIZES:
+        for width in SIZES[:: 1 if relative is SOFTMAX else 3]:
+            x = in_order(logits((height, width), np.float64, 3.0).astype(dtype), (1, 0))
+            x = read_only(x)
+            for dim in (0, 1):
+                wanted = relative.call(np.ascontiguousarray(x), dim)
+                memory, out = framed(x, (0, 1))
+                assert explain(x, dim, out=out).copies == (COPIED,)
+                assert relative.call(x, dim, out=out) is out
+                assert_same_bits(out, wanted, (height, width, dim))
+                assert_untouched(memory)
+
+
+@EACH_DTYPE
+@pytest.mark.parametrize("shape", [(5, 40, 129), (130, 6, 17), (21, 3, 4, 35)], ids=str)
+def test_orders_of_axes(dtype: Any, shape: tuple[int, ...]) -> None:
+    """Of images with channels first and last, heads before and after positions, and all others."""
+    contiguous = logits(shape, np.float64, 3.0).astype(dtype)
+    order = tuple(range(len(shape)))
+    for dim in (0, 1, (1, 2), len(shape) - 1):
+        wanted = softmax(contiguous, dim)
+        for first in list(permutations(order))[:: 1 if len(shape) == 3 else 5]:
+            x = read_only(in_order(contiguous, first))
+            for second in (order, order[::-1]):
+                for workers in (1, 2):
+                    memory, out = framed(x, second)
+                    softmax(x, dim, out=out, workers=workers)
+                    assert_same_bits(out, wanted, (dim, first, second, workers))
+                    assert_untouched(memory)
+
+
+@RESULTS
+def test_accuracy(relative: Relative, dtype: Any) -> None:
+    x = logits((300, 65), dtype, 8.0).T
+    for dim in (0, 1):
+        got = relative.call(x, dim, out=np.empty(x.shape, dtype))
+        relative.assert_accurate(got, (x,), dim, "transposed")
+
+
+@RESULTS
+@pytest.mark.usefixtures("_ways_of_later_calls")
+def test_masks_and_temperatures_of_fewer_axes(relative: Relative, dtype: Any) -> None:
+    """In the first call and in later ones, where arrays are no longer broadcast."""
+    x = read_only(logits((150, 70), dtype, 3.0).T)
+    shown = logits(x.shape, dtype) < 1.0
+    for dim in (0, 1):
+        degrees = np.linspace(0.5, 3.0, x.shape[1 - dim])
+        degrees = degrees if dim == 0 else degrees[:, None]
+        for more in (
+            {"temperature": 2.0},
+            {"temperature": degrees},
+            {"where": shown},
+            {"where": shown[0]},
+            {"where": shown[:, :1], "temperature": degrees},
+            {"where": np.True_},
+        ):
+            wanted = relative.call(np.ascontiguousarray(x), dim, **more)
+            for _ in range(3):
+                memory, out = framed(x, (0, 1))
+                assert_same_bits(relative.call(x, dim, out=out, **more), wanted, (dim, more))
+                assert_untouched(memory)
+
+
+def test_calls_again_with_other_numbers(dtype: Any) -> None:
+    for seed in range(5):
+        x = logits((130, 90), dtype, 1.0 + seed).T
+        out = np.empty(x.shape, dtype)
+        for dim in (0, 1):
+            softmax(x, dim, out=out)
+            assert_same_bits(out, softmax(np.ascontiguousarray(x), dim), (seed, dim))
+
+
+def test_out_that_is_the_input_transposed(dtype: Any) -> None:
+    """It is read and written at once, and so computed elsewhere first."""
+    for dim in (0, 1):
+        x = logits((140, 140), dtype, 3.0).copy()
+        wanted = softmax(x, dim)
+        for _ in range(2):
+            memory = x.copy()
+            softmax(memory, dim, out=memory.T)
+            assert_same_bits(memory.T, wanted, dim)
+
+
+def test_logits_that_are_broadcast(dtype: Any) -> None:
+    x = np.broadcast_to(logits((60, 1, 40), dtype), (60, 50, 40)).transpose(2, 1, 0)
+    for dim in (0, 1, 2):
+        out = np.empty(x.shape, dtype)
+        assert_same_bits(softmax(x, dim, out=out), softmax(np.ascontiguousarray(x), dim), dim)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_the_bits_of_contiguous_arrays(seed: int, dtype: Any) -> None:
+    """Axes in any order, elements next to each other, apart or reversed."""
+    rng = np.random.default_rng(seed)
+    shape = tuple(rng.integers(1, 30, rng.integers(2, 5)))
+    x = logits(shape, dtype, 3.0)
+    dim = int(rng.integers(len(shape)))
+    where = rng.random(shape) < 0.8
+    for more in ({}, {"where": where}):
+        out = placed(np.zeros_like(x), rng)
+        softmax(read_only(placed(x, rng)), dim, out=out, **more)
+        assert_same_bits(out, softmax(x, dim, **more), (shape, dim))
+
+
+def test_where_nothing_is_copied(dtype: Any) -> None:
+    x = logits((90, 70), dtype)
+    for given, out in (
+        (x, np.empty(x.shape, dtype)),
+        (x.T, np.empty(x.shape, dtype).T),
+        (x, np.empty((*x.shape, 2), dtype)[..., 0]),
+        (x, np.empty((70, 180), dtype)[:, ::2].T),
+        (x[::-1], np.empty((70, 90), dtype).T),
+        (x[:, :3], np.empty((3, 90), dtype).T),
+    ):
+        assert explain(given, 1, out=out).copies == ()
+    assert explain(x, 1).copies == ()
+
+
+def test_functions_that_copy_nothing(dtype: Any) -> None:
+    """A gradient's `out` may be its other input; a summary has no such memory."""
+    y, g = logits((90, 70), dtype), logits((70, 90), dtype).T
+    assert explain(y, 1, out=g.copy(), function=BACKWARD.name).copies == ()
+    assert explain(g, 1, function=LOGSUMEXP.name).copies == ()
+    wanted = BACKWARD.call(np.ascontiguousarray(g), y, 1)
+    grad = np.array(g, order="F")
+    assert_same_bits(BACKWARD.call(grad, y, 1, out=grad), wanted, "in place")
+
+
+def test_kernels_that_are_compiled_ahead() -> None:
+    x, out = logits((64, 64), np.float32).T, np.empty((64, 64), np.float32)
+    count = warmup(layouts=["transposed"], dtypes=["float32"], parallel=False)
+    assert count == len(SIDES) + 1
+    softmax(out, 1)
+    assert explain(x, 1, out=out, workers=1).code == "compiled"
+
+
+def test_small_results_are_computed_as_they_lie(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    _layout._plans.clear()
+    side = int((_transposed.LEAST_BYTES // 4) ** 0.5)
+    for size, copies in ((side - 1, ()), (side + 1, (COPIED,))):
+        x = np.zeros((size, size), np.float32)
+        assert explain(x.T, 1, out=np.empty_like(x)).copies == copies
