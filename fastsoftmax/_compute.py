@@ -106,8 +106,7 @@ def elementwise(call: Call) -> Array:
         past = passes_caches(array.size * stored.itemsize, across=True)
         target = empty_like(array, stored, call.dims if past else ())
     operands = operands_of(call, stored, target)
-    task = Task(operation_of(call), options_of(call) | ops.RESULTS, call.dims)
-    plan_for(operands, task).run(operands, call.workers)
+    plan_for(operands, _task_of(call, target)).run(operands, call.workers)
     if quotient is not None:
         quiet(np.divide, target, quotient, out=target)
     if target is call.out:
@@ -139,8 +138,10 @@ def outline(call: Call, *, writes: bool) -> tuple[Plan, tuple[str, ...]]:
     call = call._replace(inputs=tuple(inputs), dtype=stored)
     result = np.broadcast_to(NOTHING[2], call.shape) if not writes else NOTHING[2]
     operands = operands_of(call, stored, target, result)
-    options = options_of(call) | (ops.RESULTS if writes else ops.SUMMARY_WANTED)
-    plan = plan_for(operands, Task(operation_of(call), options, call.dims))
+    task = _task_of(call, target)
+    if not writes:
+        task = task._replace(options=options_of(call) | ops.SUMMARY_WANTED)
+    plan = plan_for(operands, task)
     return plan, (*copies, *plan.copies)
 
 
@@ -233,7 +234,7 @@ def _way_of(call: Call, result: Array) -> Way | None:
     if call.is_single:
         return _ways.of_singles(_plain.singles, call.inputs[0], call.dtype)
     operands = operands_of(call, call.dtype, result)
-    plan = plan_for(operands, Task(operation_of(call), options_of(call) | ops.RESULTS, call.dims))
+    plan = plan_for(operands, _task_of(call, result))
     others = call.where, call.temperature if _has_temperatures(call) else None
     shapes = {each.shape for each in others if each is not None}
     if plan.views and shapes - {call.shape}:
@@ -265,6 +266,12 @@ def of_dtype(operation: ops.Operation, dtype: np.dtype[Any]) -> ops.Operation:
     if dtype.itemsize < FLOAT32.itemsize:
         return _OF_HALVES.get(operation, operation)
     return operation
+
+
+def _task_of(call: Call, target: Array) -> Task:
+    """What is asked of a plan that writes results to `target`; `out` may be an input's memory."""
+    options = options_of(call) | ops.RESULTS
+    return Task(operation_of(call), options, call.dims, fresh=target is not call.out)
 
 
 def options_of(call: Call) -> int:

@@ -168,7 +168,9 @@ def _kept(
 
 
 def _of_slices(operands: tuple[Array, ...], task: Task, plane: int) -> Plan:
-    planes = planes_of(operands) if task.touched == (SOURCE, TARGET) else None
+    moved, planes = task.movable, None
+    if moved is not None:
+        planes = planes_of(operands[moved], operands[TARGET])
     if planes is not None:
         return Transposed(operands, planes, task, lambda each: plan_for(each, task, plane))
     return _over_geometry(_plan, operands, task, plane)

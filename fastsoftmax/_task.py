@@ -30,6 +30,8 @@ class Task(NamedTuple):
     options: int
     """The sum of constants of kernels/operations.py."""
     dims: Dims
+    fresh: bool = False
+    """Whether the memory for results is known to be no operand's."""
 
     @property
     def is_bare(self) -> bool:
@@ -57,6 +59,13 @@ class Task(NamedTuple):
     def is_gradient(self) -> bool:
         """Whether it is a gradient with no mask."""
         return self.operation in BACKWARDS + LOG_BACKWARDS and self.options == RESULTS
+
+    @property
+    def movable(self) -> int | None:
+        """The operand that may be copied to where the results go before anything is computed."""
+        if self.touched == (SOURCE, TARGET):
+            return SOURCE
+        return SECOND if self.fresh and self.is_gradient else None
 
     @property
     def touched(self) -> tuple[int, ...]:

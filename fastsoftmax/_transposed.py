@@ -1,4 +1,4 @@
-"""Plans for results whose memory runs along another axis than the input's."""
+"""Plans for results whose memory runs along another axis than an input's."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from fastsoftmax._cpu import CPUS, SECOND_LEVEL_BYTES
 from fastsoftmax._geometry import Axis, Geometry, geometry
 from fastsoftmax._plans import OneKernel, Plan
-from fastsoftmax.kernels.strides import SOURCE, TARGET
+from fastsoftmax.kernels.strides import SECOND, SOURCE, TARGET
 from fastsoftmax.kernels.transposition import BLOCK, SIDES, blocks_in, sides_for, transpose_by
 
 if TYPE_CHECKING:
@@ -32,8 +32,11 @@ LEAST_BYTES = SECOND_LEVEL_BYTES // 8
 PIECE_BYTES = max(CPUS * SECOND_LEVEL_BYTES * 3 // 8, 1 << 20)
 
 
+_NAMES = {SOURCE: "input", SECOND: "grad_output"}
+
+
 class _Copy(OneKernel):
-    """A plan to copy the input to where the results go."""
+    """A plan to copy an input to where the results go."""
 
     is_bare = True
 
@@ -47,13 +50,11 @@ class _Copy(OneKernel):
 
 
 class Transposed(Plan):
-    """A plan to copy the input to where the results go, and to compute these in place.
+    """A plan to copy an input to where the results go, and to compute these in place.
 
     Piece by piece, so that caches have each in between.  `in_place` gives the plans for operands
-    whose input is their result.
+    one of which is the result.
     """
-
-    copies = ("input to the result",)
 
     def __init__(
         self,
@@ -62,16 +63,19 @@ class Transposed(Plan):
         task: Task,
         in_place: Callable[[tuple[Array, ...]], Plan],
     ) -> None:
-        dtype = operands[TARGET].dtype
-        self._ndim = operands[TARGET].ndim
+        assert task.movable is not None
+        self._moved: int = task.movable
+        self.copies = (f"{_NAMES[self._moved]} to the result",)
+        given, target = operands[self._moved], operands[TARGET]
+        self._ndim, dtype = target.ndim, target.dtype
         self._pieces: list[tuple[Index, Plan, Plan]] = []
         known: dict[tuple[int, ...], tuple[Plan, Plan]] = {}
-        for index in _pieces(operands, planes, task.dims):
-            parts = _part(operands, index, self._ndim)
-            shape = parts[TARGET].shape
+        for index in _pieces(given, target, planes, task.dims):
+            shape = target[index].shape
             if shape not in known:
-                copy = _Copy(_planes(*parts[:2]) or planes, dtype, task)
-                known[shape] = copy, in_place(_in_place(parts))
+                copy = _Copy(_planes(given[index], target[index]) or planes, dtype, task)
+                parts = _part(operands, index, self._ndim)
+                known[shape] = copy, in_place(self._in_place(parts))
             self._pieces.append((index, *known[shape]))
         _, _, then = self._pieces[0]
         super().__init__(then.kind, planes, dtype, task, 0)
@@ -96,18 +100,21 @@ class Transposed(Plan):
         def launch(operands: tuple[Array, ...]) -> None:
             for index, copy, compute in steps:
                 parts = _part(operands, index, self._ndim)
-                copy(parts)
-                compute(_in_place(parts))
+                copy((parts[self._moved], parts[TARGET]))
+                compute(self._in_place(parts))
 
         return launch
 
+    def _in_place(self, operands: tuple[Array, ...]) -> tuple[Array, ...]:
+        """The operands when the copy is made."""
+        return (*operands[: self._moved], operands[TARGET], *operands[self._moved + 1 :])
 
-def planes_of(operands: tuple[Array, ...]) -> Geometry | None:
-    """Source and target as planes, of an axis that lies along memory in one and one in the other.
+
+def planes_of(source: Array, target: Array) -> Geometry | None:
+    """Both as planes, of an axis that lies along memory in one and one in the other.
 
     None where they are no such planes, or copies are not worth it.
     """
-    source, target = operands[SOURCE], operands[TARGET]
     if source.shape != target.shape or source.dtype != target.dtype:
         return None
     if target.nbytes < LEAST_BYTES:
@@ -132,12 +139,11 @@ def _planes(source: Array, target: Array) -> Geometry | None:
     return Geometry(plane, others or (Axis(1, (1, 1)),), None)
 
 
-def _pieces(operands: tuple[Array, ...], planes: Geometry, dims: Dims) -> list[Index]:
+def _pieces(source: Array, target: Array, planes: Geometry, dims: Dims) -> list[Index]:
     """Parts of `PIECE_BYTES` or so, by the outermost axis of the batch that makes them.
 
     Their planes are blocks at the least, if those of the whole are.
     """
-    source, target, *_ = operands
     count = round(target.nbytes / PIECE_BYTES)
     batch = [axis for axis in range(target.ndim) if axis not in dims]
     sides = [min(axis.size, BLOCK) for axis in planes.inner]
@@ -167,9 +173,3 @@ def _part(operands: tuple[Array, ...], index: Index, ndim: int) -> tuple[Array, 
     if not index:
         return operands
     return tuple([each[index] if each.ndim == ndim else each for each in operands])
-
-
-def _in_place(operands: tuple[Array, ...]) -> tuple[Array, ...]:
-    """The operands of what is computed where results go."""
-    _, target, *others = operands
-    return target, target, *others

@@ -12,6 +12,7 @@ from halves import HALVES
 from recalls import forget
 from relatives import (
     BACKWARD,
+    LOG_BACKWARD,
     LOG_SOFTMAX,
     LOGSUMEXP,
     SOFTMAX,
@@ -48,6 +49,10 @@ def _of_any_size(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
     yield
     _layout._plans.clear()
     forget()
+
+
+def transposed_plans() -> list[_transposed.Transposed]:
+    return [each for each in _layout._plans.values() if isinstance(each, _transposed.Transposed)]
 
 
 def in_order(array: Array, order: tuple[int, ...]) -> Array:
@@ -200,14 +205,44 @@ def test_where_nothing_is_copied(dtype: Any) -> None:
     assert explain(x, 1).copies == ()
 
 
-def test_functions_that_copy_nothing(dtype: Any) -> None:
-    """A gradient's `out` may be its other input; a summary has no such memory."""
+@pytest.mark.parametrize("relative", [BACKWARD, LOG_BACKWARD], ids=name_of)
+@EACH_DTYPE
+@pytest.mark.parametrize("temperature", [1.0, 3.0])
+def test_gradients_of_another_layout(relative: Relative, dtype: Any, temperature: float) -> None:
+    """Those of results come back as they may: transposed, where a product was."""
+    for shape in ((150, 70), (40, 7), (3, 130, 20)):
+        forward = LOG_SOFTMAX if relative is LOG_BACKWARD else SOFTMAX
+        for dim in range(len(shape)):
+            y = read_only(forward.call(logits(shape, np.float64).astype(dtype), dim))
+            g = logits(shape, np.float64, 2.0).astype(dtype)
+            wanted = relative.call(g, y, dim, temperature=temperature)
+            given = read_only(in_order(g, tuple(range(len(shape)))[::-1]))
+            for workers in (1, 2, 2):
+                got = relative.call(given, y, dim, temperature=temperature, workers=workers)
+                assert_same_bits(got, wanted, (shape, dim, workers))
+                assert got.flags.c_contiguous
+    assert [plan.copies for plan in transposed_plans()[:1]] == [("grad_output to the result",)]
+
+
+@pytest.mark.parametrize("relative", [BACKWARD, LOG_BACKWARD], ids=name_of)
+def test_gradients_in_place(relative: Relative, dtype: Any) -> None:
+    """The memory of results may be an input's, so the other is not copied there."""
     y, g = logits((90, 70), dtype), logits((70, 90), dtype).T
-    assert explain(y, 1, out=g.copy(), function=BACKWARD.name).copies == ()
-    assert explain(g, 1, function=LOGSUMEXP.name).copies == ()
-    wanted = BACKWARD.call(np.ascontiguousarray(g), y, 1)
-    grad = np.array(g, order="F")
-    assert_same_bits(BACKWARD.call(grad, y, 1, out=grad), wanted, "in place")
+    wanted = relative.call(np.ascontiguousarray(g), y, 1)
+    for _ in range(2):
+        grad = np.array(g, order="F")
+        assert_same_bits(relative.call(grad, y, 1, out=grad), wanted, "gradients")
+        output = y.copy()
+        assert_same_bits(relative.call(g, output, 1, out=output), wanted, "outputs")
+    assert not transposed_plans()
+
+
+def test_summaries_copy_nothing(dtype: Any) -> None:
+    x = logits((70, 90), dtype).T
+    for dim in (0, 1):
+        assert explain(x, dim, function=LOGSUMEXP.name).copies == ()
+        LOGSUMEXP.call(x, dim)
+    assert not transposed_plans()
 
 
 def test_kernels_that_are_compiled_ahead() -> None:
