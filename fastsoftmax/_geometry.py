@@ -83,6 +83,19 @@ def geometry(
     return Geometry(*axes, tuple(corner) if turned else None)
 
 
+def walk(
+    shape: tuple[int, ...], strides: tuple[tuple[int, ...], ...], itemsize: int
+) -> tuple[Axis, ...]:
+    """All axes of source and target, sorted by the target's strides and merged.
+
+    None is turned round, as every axis of a target may run forwards.
+    """
+    axes = [
+        Axis(size, tuple(each[i] // itemsize for each in strides)) for i, size in enumerate(shape)
+    ]
+    return _merged(sorted(axes, key=_reach, reverse=True), len(strides))
+
+
 def _reach(axis: Axis) -> tuple[int, int]:
     return abs(axis.strides[1]), abs(axis.strides[0])
 

@@ -23,12 +23,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastsoftmax._copied_first import CopiedFirst, copied_along
 from fastsoftmax._cpu import CPUS
 from fastsoftmax._geometry import geometry
 from fastsoftmax._launch import LEAST_LAUNCH
 from fastsoftmax._places import Leading, Picking
 from fastsoftmax._plans import COST, OnePass, Split
-from fastsoftmax._transposed import Transposed, planes_of
 from fastsoftmax.kernels.class_gradients import most_classes
 from fastsoftmax.kernels.classes import LEAST_CLASSES, MOST_CLASSES
 from fastsoftmax.kernels.narrow_gradients import least_length
@@ -168,11 +168,13 @@ def _kept(
 
 
 def _of_slices(operands: tuple[Array, ...], task: Task, plane: int) -> Plan:
-    moved, planes = task.movable, None
+    moved, axes = task.movable, None
     if moved is not None:
-        planes = planes_of(operands[moved], operands[TARGET])
-    if planes is not None:
-        return Transposed(operands, planes, task, lambda each: plan_for(each, task, plane))
+        axes = copied_along(operands[moved], operands[TARGET], task.dims)
+    if axes is not None:
+        plan = CopiedFirst(operands, axes, task, lambda each: plan_for(each, task, plane))
+        if len(axes.inner) > 1 or plan.kind in {"columns", "split"}:
+            return plan
     return _over_geometry(_plan, operands, task, plane)
 
 

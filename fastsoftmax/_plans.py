@@ -67,7 +67,7 @@ COST = {
     "gradients": {4: 0.3, 8: 0.5},
     "columns": {4: 0.3, 8: 0.6},
     "split": {4: 0.4, 8: 0.9},
-    "transposed": {4: 0.2, 8: 0.4},
+    "copies": {4: 0.2, 8: 0.4},
 }
 # The same for each slice of more than `SINGLE` elements along memory, besides.
 SLICE_COST = 25.0

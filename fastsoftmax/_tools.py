@@ -92,8 +92,8 @@ def warmup(
         Floating dtypes of their inputs.
     layouts : sequence of str, optional
         Of "rows" (long slices along memory), "narrow" (short ones), "columns" (slices across
-        memory) and "split" (long slices that threads share); besides one of these, "transposed"
-        for an `out` whose memory runs along another dim than the input's.
+        memory) and "split" (long slices that threads share); besides one of these, "copied"
+        for results whose memory runs along another dim than an input's, or without its steps.
     classes : sequence of int, optional
         Lengths, from 2 to 64, of short slices one after the other in memory, as classifiers'
         scores are: `softmax`, `softmin`, `log_softmax` and gradients (of up to 15, those of

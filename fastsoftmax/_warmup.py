@@ -22,6 +22,7 @@ from fastsoftmax.kernels.batches import batches
 from fastsoftmax.kernels.class_gradients import class_gradients, most_classes
 from fastsoftmax.kernels.classes import LEAST_CLASSES, MOST_CLASSES, of_classes
 from fastsoftmax.kernels.column_blocks import reduce_column_blocks
+from fastsoftmax.kernels.copies import copy_rows, sides_for, transpose_by
 from fastsoftmax.kernels.gradients import gradients
 from fastsoftmax.kernels.leaders import leaders
 from fastsoftmax.kernels.losses import losses_kernel
@@ -30,7 +31,6 @@ from fastsoftmax.kernels.row_gradients import row_gradients
 from fastsoftmax.kernels.rows import rows
 from fastsoftmax.kernels.short import short
 from fastsoftmax.kernels.strips import strips
-from fastsoftmax.kernels.transposition import sides_for, transpose_by
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -50,7 +50,7 @@ OPERATIONS = {
 _BESIDES = {"cross_entropy": losses_kernel, "top_k": leaders(ops.SOFTMAX)}
 _REDUCING = {"logsumexp", "cross_entropy", "top_k"}
 """Functions that want no more than the summaries of slices."""
-LAYOUTS = ("rows", "narrow", "columns", "split", "transposed")
+LAYOUTS = ("rows", "narrow", "columns", "split", "copied")
 
 
 def warmup(
@@ -165,9 +165,8 @@ def kernels_for(
     if layout == "rows" and function == "softmax":
         return [rows, short]
     bare, writes = function in {"softmax", "log_softmax"}, function not in _REDUCING
-    if layout == "transposed":
-        copied = writes and operation.inputs == 1
-        return [transpose_by(side) for side in sides_for(dtype)] if copied else []
+    if layout == "copied":
+        return [copy_rows, *map(transpose_by, sides_for(dtype))] if writes else []
     kernels = {
         "narrow": [narrow.narrow(operation, bare, writes)],
         "columns": [columns.columns(operation, bare)],

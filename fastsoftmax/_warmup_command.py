@@ -18,7 +18,7 @@ def add_words(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     for name, default, text in (
         ("functions", ("softmax",), "names of functions of the package"),
         ("dtypes", ("float32", "float64"), "floating dtypes of their inputs"),
-        ("layouts", ("rows", "narrow", "columns", "split"), "of these, and transposed"),
+        ("layouts", ("rows", "narrow", "columns", "split"), "of these, and copied"),
         ("casts", (), "other dtypes of large inputs, which are cast to each of --dtypes"),
     ):
         parser.add_argument(

@@ -42,7 +42,7 @@ FLOORS = [
     [
         "_places",
         "_plans",
-        "_transposed",
+        "_copied_first",
         "_task",
         "_tiling",
         "_geometry",

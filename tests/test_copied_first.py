@@ -1,4 +1,4 @@
-"""Results whose memory runs along another axis than the input's, which is copied there first."""
+"""Results whose memory runs along another axis than an input's, which is copied there first."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from relatives import (
 )
 from ulps import assert_same_bits
 
-from fastsoftmax import _layout, _transposed, explain, softmax, warmup
-from fastsoftmax.kernels.transposition import BLOCK, SIDES
+from fastsoftmax import _copied_first, _layout, explain, softmax, warmup
+from fastsoftmax.kernels.copies import BLOCK, SIDES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 Array = np.ndarray[Any, Any]
 
@@ -40,10 +40,11 @@ SIZES = [4, 7, 8, 13, 16, 31, 33, BLOCK - 1, BLOCK, 2 * BLOCK + 1, 401]
 @pytest.fixture(autouse=True, params=["at once", "in pieces"])
 def _of_any_size(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Results are computed so however small they are."""
-    monkeypatch.setattr(_transposed, "LEAST_BYTES", 1)
+    monkeypatch.setattr(_copied_first, "LEAST_BYTES", 1)
+    monkeypatch.setattr(_copied_first, "LEAST_IN_STEPS", 1)
     if request.param == "in pieces":
-        monkeypatch.setattr(_transposed, "PIECE_BYTES", 1 << 13)
-        monkeypatch.setattr(_transposed, "BLOCK", SIDES[0])
+        monkeypatch.setattr(_copied_first, "PIECE_BYTES", 1 << 13)
+        monkeypatch.setattr(_copied_first, "BLOCK", SIDES[0])
     _layout._plans.clear()
     forget()
     yield
@@ -51,8 +52,8 @@ def _of_any_size(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
     forget()
 
 
-def transposed_plans() -> list[_transposed.Transposed]:
-    return [each for each in _layout._plans.values() if isinstance(each, _transposed.Transposed)]
+def copying_plans() -> list[_copied_first.CopiedFirst]:
+    return [each for each in _layout._plans.values() if isinstance(each, _copied_first.CopiedFirst)]
 
 
 def in_order(array: Array, order: tuple[int, ...]) -> Array:
@@ -79,7 +80,9 @@ def test_pieces(request: pytest.FixtureRequest) -> None:
     """Or else the tests say less than they seem to."""
     x, out = np.zeros((401, 257), np.float32).T, np.empty((257, 401), np.float32)
     softmax(x, 1, out=out)
-    (plan,) = [each for each in _layout._plans.values() if isinstance(each, _transposed.Transposed)]
+    (plan,) = [
+        each for each in _layout._plans.values() if isinstance(each, _copied_first.CopiedFirst)
+    ]
     pieces = 1 if "at once" in request.node.name else 257 // SIDES[0]
     assert len(plan._pieces) == pieces
 
@@ -116,6 +119,35 @@ def test_orders_of_axes(dtype: Any, shape: tuple[int, ...]) -> None:
                     softmax(x, dim, out=out, workers=workers)
                     assert_same_bits(out, wanted, (dim, first, second, workers))
                     assert_untouched(memory)
+
+
+IN_STEPS: dict[str, Callable[[Array], Array]] = {
+    "every second": lambda x: np.repeat(x, 2, -1)[..., ::2],
+    "every third": lambda x: np.repeat(x, 3, -1)[..., 1::3],
+    "backwards": lambda x: x[..., ::-1].copy()[..., ::-1],
+    "every second backwards": lambda x: np.repeat(x[..., ::-1], 2, -1)[..., ::-2],
+    "all backwards": lambda x: np.flip(np.flip(x).copy()),
+    "one for all": lambda x: np.broadcast_to(x[..., :1], x.shape),
+}
+
+
+@RESULTS
+@EACH_DTYPE
+@pytest.mark.parametrize("place", IN_STEPS.values(), ids=list(IN_STEPS))
+def test_neighbours_in_steps(
+    relative: Relative, dtype: Any, place: Callable[[Array], Array]
+) -> None:
+    for shape in ((3, 4), (20, 33), (9, 64, 31), (2, 5, 7, 16), (3, 10_001)):
+        x = read_only(place(logits(shape, np.float64, 3.0).astype(dtype)))
+        for dim in range(len(shape) - 1):
+            wanted = relative.call(np.ascontiguousarray(x), dim)
+            assert explain(x, dim, function=relative.name).copies == (COPIED,)
+            for workers in (1, 2, 2):
+                memory, out = framed(x, tuple(range(len(shape))))
+                relative.call(x, dim, out=out, workers=workers)
+                assert_same_bits(out, wanted, (shape, dim, workers))
+                assert_untouched(memory)
+            assert_same_bits(relative.call(x, dim), wanted, (shape, dim))
 
 
 @RESULTS
@@ -198,8 +230,8 @@ def test_where_nothing_is_copied(dtype: Any) -> None:
         (x.T, np.empty(x.shape, dtype).T),
         (x, np.empty((*x.shape, 2), dtype)[..., 0]),
         (x, np.empty((70, 180), dtype)[:, ::2].T),
-        (x[::-1], np.empty((70, 90), dtype).T),
-        (x[:, :3], np.empty((3, 90), dtype).T),
+        (x[:, ::2], np.empty((90, 35), dtype)),
+        (x[::2].T[::2].T, np.empty((45, 35), dtype)),
     ):
         assert explain(given, 1, out=out).copies == ()
     assert explain(x, 1).copies == ()
@@ -221,7 +253,7 @@ def test_gradients_of_another_layout(relative: Relative, dtype: Any, temperature
                 got = relative.call(given, y, dim, temperature=temperature, workers=workers)
                 assert_same_bits(got, wanted, (shape, dim, workers))
                 assert got.flags.c_contiguous
-    assert [plan.copies for plan in transposed_plans()[:1]] == [("grad_output to the result",)]
+    assert [plan.copies for plan in copying_plans()[:1]] == [("grad_output to the result",)]
 
 
 @pytest.mark.parametrize("relative", [BACKWARD, LOG_BACKWARD], ids=name_of)
@@ -234,7 +266,7 @@ def test_gradients_in_place(relative: Relative, dtype: Any) -> None:
         assert_same_bits(relative.call(grad, y, 1, out=grad), wanted, "gradients")
         output = y.copy()
         assert_same_bits(relative.call(g, output, 1, out=output), wanted, "outputs")
-    assert not transposed_plans()
+    assert not copying_plans()
 
 
 def test_summaries_copy_nothing(dtype: Any) -> None:
@@ -242,13 +274,13 @@ def test_summaries_copy_nothing(dtype: Any) -> None:
     for dim in (0, 1):
         assert explain(x, dim, function=LOGSUMEXP.name).copies == ()
         LOGSUMEXP.call(x, dim)
-    assert not transposed_plans()
+    assert not copying_plans()
 
 
 def test_kernels_that_are_compiled_ahead() -> None:
     x, out = logits((64, 64), np.float32).T, np.empty((64, 64), np.float32)
-    count = warmup(layouts=["transposed"], dtypes=["float32"], parallel=False)
-    assert count == len(SIDES) + 1
+    count = warmup(layouts=["copied"], dtypes=["float32"], parallel=False)
+    assert count == len(SIDES) + 2
     softmax(out, 1)
     assert explain(x, 1, out=out, workers=1).code == "compiled"
 
@@ -256,7 +288,10 @@ def test_kernels_that_are_compiled_ahead() -> None:
 def test_small_results_are_computed_as_they_lie(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
     _layout._plans.clear()
-    side = int((_transposed.LEAST_BYTES // 4) ** 0.5)
-    for size, copies in ((side - 1, ()), (side + 1, (COPIED,))):
-        x = np.zeros((size, size), np.float32)
+    side = int((_copied_first.LEAST_BYTES // 4) ** 0.5)
+    few = int(_copied_first.LEAST_IN_STEPS**0.5)
+    for more, copies in ((-1, ()), (1, (COPIED,))):
+        x = np.zeros((side + more, side + more), np.float32)
         assert explain(x.T, 1, out=np.empty_like(x)).copies == copies
+        x = np.zeros((few + more, few + more, 2), np.float32)[..., 0]
+        assert explain(x, 0).copies == copies

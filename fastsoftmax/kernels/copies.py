@@ -1,9 +1,11 @@
-"""Elements to another array whose memory runs along another axis.
+"""Elements to another array, whose memory runs along another axis or in other steps.
 
 Where slices lie along memory in the input and across it in the result, or the other way round,
 each access to one of them is a cache line of its own.  A copy of the input to where the results
 go, of squares that are transposed in registers, reads and writes whole pieces of lines, and from
 there on both are alike.
+
+Neighbours that are steps apart in the input alone are copied row by row.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from fastsoftmax.kernels.memory import (
     prefetch_to_write,
     store,
 )
-from fastsoftmax.kernels.strides import SOURCE, TARGET, described, slice_at, strides_of
+from fastsoftmax.kernels.strides import SOURCE, TARGET, copy_in, described, slice_at, strides_of
 from fastsoftmax.kernels.values import Value, Vec, formula
 from fastsoftmax.kernels.vectors import native, transpose
 
@@ -38,6 +40,10 @@ Its lines are in the second-level cache together, and its pages in the first-lev
 """
 
 
+_ROW = 4096
+"""Elements of a row, about, that are a task."""
+
+
 def sides_for(dtype: np.dtype[Any]) -> list[int]:
     """Those that make sense for elements of a dtype, the longest first: a line at the most."""
     return [side for side in SIDES if side * dtype.itemsize <= LINE_BYTES]
@@ -48,7 +54,12 @@ def blocks_in(size: int) -> int:
     return max(1, size // BLOCK)
 
 
-_blocks = device(blocks_in)
+def pieces_in(size: int) -> int:
+    """The number of pieces of a row of so many elements."""
+    return max(1, size // _ROW)
+
+
+_blocks, _pieces = device(blocks_in), device(pieces_in)
 
 
 @device
@@ -110,3 +121,23 @@ def _transpose_by(side: int) -> Any:
 
 transpose_by = functools.cache(_transpose_by)
 """The kernel that copies by squares of this side."""
+
+
+def rows_copied(source, target, geometry, _scratch, first, last):
+    """Copy the pieces `first` to `last` - 1 of rows, which are the slices of the geometry.
+
+    Their elements are neighbours in `target`.
+    """
+    x_base, out_base = pointer(source), pointer(target)
+    batch, row = described(geometry)[5:]
+    size, step = row[1][0], strides_of(row, SOURCE)[0]
+    pieces = _pieces(size)
+    for task in range(first, last):
+        which, piece = task // pieces, task % pieces
+        begin, end = piece * size // pieces, (piece + 1) * size // pieces
+        x = advance(slice_at(x_base, which, batch, SOURCE), begin * step)
+        out = advance(slice_at(out_base, which, batch, TARGET), begin)
+        copy_in(out, x, step, end - begin)
+
+
+copy_rows = kernel_of(rows_copied, "rows-copied", ("source", "target"))

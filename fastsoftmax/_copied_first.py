@@ -1,4 +1,4 @@
-"""Plans for results whose memory runs along another axis than an input's."""
+"""Plans for results whose memory runs along another axis than an input's, or in other steps."""
 
 from __future__ import annotations
 
@@ -9,10 +9,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastsoftmax._cpu import CPUS, SECOND_LEVEL_BYTES
-from fastsoftmax._geometry import Axis, Geometry, geometry
+from fastsoftmax._geometry import Axis, Geometry, walk
 from fastsoftmax._plans import OneKernel, Plan
+from fastsoftmax.kernels.copies import (
+    BLOCK,
+    SIDES,
+    blocks_in,
+    copy_rows,
+    pieces_in,
+    sides_for,
+    transpose_by,
+)
 from fastsoftmax.kernels.strides import SECOND, SOURCE, TARGET
-from fastsoftmax.kernels.transposition import BLOCK, SIDES, blocks_in, sides_for, transpose_by
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,29 +35,36 @@ Index = tuple[slice, ...]
 # Results of fewer bytes are in caches that are fast enough, wherever their elements are.
 # (200, 200) float32 takes 14 to 22 us as it lies, 19 to 25 copied; (1000, 100) 44 to 98, 36 to 59.
 LEAST_BYTES = SECOND_LEVEL_BYTES // 8
+# Fewer elements whose neighbours are steps apart are gathered slice by slice as fast.  Over dim 0,
+# (64, 16) float32 in steps of two takes 2.0 us so, and 2.5 copied; (100, 100) 12.6 and 8.5.
+LEAST_IN_STEPS = 1 << 11
 # Results that are copied and computed at a time: with their input, they are to be in the caches in
 # between.  (2000, 2000) float64 took 4.9 ms all at once, and takes 3.2.
-PIECE_BYTES = max(CPUS * SECOND_LEVEL_BYTES * 3 // 8, 1 << 20)
+PIECE_BYTES = max(CPUS * SECOND_LEVEL_BYTES // 2, 1 << 20)
 
 
 _NAMES = {SOURCE: "input", SECOND: "grad_output"}
 
 
 class _Copy(OneKernel):
-    """A plan to copy an input to where the results go."""
+    """A plan to copy an input to where the results go, along the axes of `copied_along`."""
 
     is_bare = True
 
-    def __init__(self, planes: Geometry, dtype: np.dtype[Any], task: Task) -> None:
-        super().__init__("transposed", planes, dtype, task, 0)
-        sizes = [axis.size for axis in planes.inner]
-        self.kernel = transpose_by(next(side for side in sides_for(dtype) if side <= min(sizes)))
+    def __init__(self, axes: Geometry, dtype: np.dtype[Any], task: Task) -> None:
+        super().__init__("copies", axes, dtype, task, 0)
+        sizes = [axis.size for axis in axes.inner]
+        if len(sizes) == 1:
+            self.kernel, parts = copy_rows, pieces_in(*sizes)
+        else:
+            side = next(side for side in sides_for(dtype) if side <= min(sizes))
+            self.kernel, parts = transpose_by(side), math.prod(map(blocks_in, sizes))
         self.kernels = (self.kernel,)
-        self.table = self._table(planes)
-        self.tasks = planes.slices * math.prod(map(blocks_in, sizes))
+        self.table = self._table(axes)
+        self.tasks = axes.slices * parts
 
 
-class Transposed(Plan):
+class CopiedFirst(Plan):
     """A plan to copy an input to where the results go, and to compute these in place.
 
     Piece by piece, so that caches have each in between.  `in_place` gives the plans for operands
@@ -59,7 +74,7 @@ class Transposed(Plan):
     def __init__(
         self,
         operands: tuple[Array, ...],
-        planes: Geometry,
+        axes: Geometry,
         task: Task,
         in_place: Callable[[tuple[Array, ...]], Plan],
     ) -> None:
@@ -70,15 +85,15 @@ class Transposed(Plan):
         self._ndim, dtype = target.ndim, target.dtype
         self._pieces: list[tuple[Index, Plan, Plan]] = []
         known: dict[tuple[int, ...], tuple[Plan, Plan]] = {}
-        for index in _pieces(given, target, planes, task.dims):
+        for index in _pieces(given, target, axes, task.dims):
             shape = target[index].shape
             if shape not in known:
-                copy = _Copy(_planes(given[index], target[index]) or planes, dtype, task)
+                copy = _Copy(_axes_of(given[index], target[index]) or axes, dtype, task)
                 parts = _part(operands, index, self._ndim)
                 known[shape] = copy, in_place(self._in_place(parts))
             self._pieces.append((index, *known[shape]))
         _, _, then = self._pieces[0]
-        super().__init__(then.kind, planes, dtype, task, 0)
+        super().__init__(then.kind, axes, dtype, task, 0)
         self.cost = sum(copy.cost + then.cost for _, copy, then in self._pieces)
         self.tasks, self.streaming = then.tasks, then.streaming
         self.views = bool(self._pieces[0][0])
@@ -110,48 +125,51 @@ class Transposed(Plan):
         return (*operands[: self._moved], operands[TARGET], *operands[self._moved + 1 :])
 
 
-def planes_of(source: Array, target: Array) -> Geometry | None:
-    """Both as planes, of an axis that lies along memory in one and one in the other.
+def copied_along(source: Array, target: Array, dims: Dims) -> Geometry | None:
+    """The axes to copy along: of a plane, one of which lies along memory in each array, or of rows.
 
-    None where they are no such planes, or copies are not worth it.
+    None where copies are not worth it.
     """
     if source.shape != target.shape or source.dtype != target.dtype:
         return None
-    if target.nbytes < LEAST_BYTES:
+    if any(stride < 0 for stride in target.strides):
         return None
-    if any(stride < 0 for each in (source, target) for stride in each.strides):
+    found = _axes_of(source, target)
+    if found is None:
         return None
-    return _planes(source, target)
+    if len(found.inner) == 2:
+        return found if target.nbytes >= LEAST_BYTES else None
+    # Slices whose own elements are steps apart are gathered as fast.
+    if any(target.strides[dim] == target.itemsize and target.shape[dim] > 1 for dim in dims):
+        return None
+    return found if target.size >= LEAST_IN_STEPS else None
 
 
-def _planes(source: Array, target: Array) -> Geometry | None:
-    """The same of whatever is worth it."""
-    strides, itemsize = (source.strides, target.strides), source.itemsize
-    axes = geometry(source.shape, strides, (itemsize, itemsize), ()).batch
-    rows = [axis for axis in axes if axis.strides[SOURCE] == 1]
-    columns = [axis for axis in axes if axis.strides[TARGET] == 1]
-    if not rows or not columns or rows == columns:
+def _axes_of(source: Array, target: Array) -> Geometry | None:
+    """The same whatever it is worth; None where both lie along the same axis."""
+    axes = walk(source.shape, (source.strides, target.strides), target.itemsize)
+    run = next((axis for axis in axes if axis.strides[TARGET] == 1), None)
+    if run is None or run.strides[SOURCE] == 1 or run.size < SIDES[-1]:
         return None
-    plane = rows[0], columns[0]
-    if min(axis.size for axis in plane) < SIDES[-1]:
-        return None
-    others = tuple(axis for axis in axes if axis not in plane)
-    return Geometry(plane, others or (Axis(1, (1, 1)),), None)
+    rows = [axis for axis in axes if axis.strides[SOURCE] == 1 and axis.size >= SIDES[-1]]
+    inner = (*rows[:1], run)
+    batch = tuple(axis for axis in axes if axis not in inner)
+    return Geometry(inner, batch or (Axis(1, (1, 1)),), None)
 
 
-def _pieces(source: Array, target: Array, planes: Geometry, dims: Dims) -> list[Index]:
+def _pieces(source: Array, target: Array, whole: Geometry, dims: Dims) -> list[Index]:
     """Parts of `PIECE_BYTES` or so, by the outermost axis of the batch that makes them.
 
     Their planes are blocks at the least, if those of the whole are.
     """
     count = round(target.nbytes / PIECE_BYTES)
     batch = [axis for axis in range(target.ndim) if axis not in dims]
-    sides = [min(axis.size, BLOCK) for axis in planes.inner]
+    sides = [min(axis.size, BLOCK) for axis in whole.inner]
 
     def is_wide(index: Index) -> bool:
-        found = _planes(source[index], target[index])
+        found = _axes_of(source[index], target[index])
         return found is not None and all(
-            axis.size >= side for axis, side in zip(found.inner, sides, strict=True)
+            axis.size >= side for axis, side in zip(found.inner, sides, strict=False)
         )
 
     for axis in sorted(batch, key=lambda axis: target.strides[axis], reverse=True):
