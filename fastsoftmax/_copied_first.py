@@ -51,7 +51,9 @@ class _Copy(OneKernel):
 
     is_bare = True
 
-    def __init__(self, axes: Geometry, dtype: np.dtype[Any], task: Task) -> None:
+    def __init__(
+        self, axes: Geometry, given: np.dtype[Any], dtype: np.dtype[Any], task: Task
+    ) -> None:
         super().__init__("copies", axes, dtype, task, 0)
         sizes = [axis.size for axis in axes.inner]
         if len(sizes) == 1:
@@ -60,6 +62,8 @@ class _Copy(OneKernel):
             side = next(side for side in sides_for(dtype) if side <= min(sizes))
             self.kernel, parts = transpose_by(side), math.prod(map(blocks_in, sizes))
         self.kernels = (self.kernel,)
+        if given != dtype:
+            self.read(given)
         self.table = self._table(axes)
         self.tasks = axes.slices * parts
 
@@ -88,7 +92,9 @@ class CopiedFirst(Plan):
         for index in _pieces(given, target, axes, task.dims):
             shape = target[index].shape
             if shape not in known:
-                copy = _Copy(_axes_of(given[index], target[index]) or axes, dtype, task)
+                copy = _Copy(
+                    _axes_of(given[index], target[index]) or axes, given.dtype, dtype, task
+                )
                 parts = _part(operands, index, self._ndim)
                 known[shape] = copy, in_place(self._in_place(parts))
             self._pieces.append((index, *known[shape]))
@@ -130,9 +136,7 @@ def copied_along(source: Array, target: Array, dims: Dims) -> Geometry | None:
 
     None where copies are not worth it.
     """
-    if source.shape != target.shape or source.dtype != target.dtype:
-        return None
-    if any(stride < 0 for stride in target.strides):
+    if source.shape != target.shape or any(stride < 0 for stride in target.strides):
         return None
     found = _axes_of(source, target)
     if found is None:
@@ -147,7 +151,11 @@ def copied_along(source: Array, target: Array, dims: Dims) -> Geometry | None:
 
 def _axes_of(source: Array, target: Array) -> Geometry | None:
     """The same whatever it is worth; None where both lie along the same axis."""
-    axes = walk(source.shape, (source.strides, target.strides), target.itemsize)
+    axes = walk(
+        source.shape,
+        (source.strides, target.strides),
+        (source.itemsize, target.itemsize),
+    )
     run = next((axis for axis in axes if axis.strides[TARGET] == 1), None)
     if run is None or run.strides[SOURCE] == 1 or run.size < SIDES[-1]:
         return None
@@ -174,7 +182,7 @@ def _pieces(source: Array, target: Array, whole: Geometry, dims: Dims) -> list[I
 
     for axis in sorted(batch, key=lambda axis: target.strides[axis], reverse=True):
         size, grain = target.shape[axis], 1
-        if target.itemsize in {source.strides[axis], target.strides[axis]}:
+        if any(each.strides[axis] == each.itemsize for each in (source, target)):
             grain = SIDES[0]  # lines stay whole
         if not 1 < count <= 2 * size:
             continue

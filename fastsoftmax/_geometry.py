@@ -67,13 +67,13 @@ def geometry(
     batch: list[Axis] = []
     corner: list[int | slice] = []
     for i, size in enumerate(shape):
-        steps = [each[i] // itemsize for each, itemsize in zip(strides, itemsizes, strict=True)]
+        steps = _in_elements(i, strides, itemsizes)
         # The batch has no order, so an axis that runs backwards is turned round.
         backwards = i not in dims and steps[0] < 0
         if backwards:
-            steps = [-step for step in steps]
+            steps = tuple(-step for step in steps)
         corner.append(size - 1 if backwards else 0)
-        (inner if i in dims else batch).append(Axis(size, tuple(steps)))
+        (inner if i in dims else batch).append(Axis(size, steps))
     turned = any(corner)
     if turned:
         corner[-1] = slice(corner[-1], None, -1) if corner[-1] else slice(None)
@@ -84,16 +84,24 @@ def geometry(
 
 
 def walk(
-    shape: tuple[int, ...], strides: tuple[tuple[int, ...], ...], itemsize: int
+    shape: tuple[int, ...],
+    strides: tuple[tuple[int, ...], ...],
+    itemsizes: tuple[int, ...],
 ) -> tuple[Axis, ...]:
     """All axes of source and target, sorted by the target's strides and merged.
 
     None is turned round, as every axis of a target may run forwards.
     """
-    axes = [
-        Axis(size, tuple(each[i] // itemsize for each in strides)) for i, size in enumerate(shape)
-    ]
+    axes = [Axis(size, _in_elements(i, strides, itemsizes)) for i, size in enumerate(shape)]
     return _merged(sorted(axes, key=_reach, reverse=True), len(strides))
+
+
+def _in_elements(
+    axis: int, strides: tuple[tuple[int, ...], ...], itemsizes: tuple[int, ...]
+) -> tuple[int, ...]:
+    """The strides of all operands along an axis."""
+    pairs = zip(strides, itemsizes, strict=True)
+    return tuple([each[axis] // itemsize for each, itemsize in pairs])
 
 
 def _reach(axis: Axis) -> tuple[int, int]:

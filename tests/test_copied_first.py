@@ -22,7 +22,7 @@ from relatives import (
 )
 from ulps import assert_same_bits
 
-from fastsoftmax import _copied_first, _layout, explain, softmax, warmup
+from fastsoftmax import _casts, _copied_first, _layout, explain, softmax, warmup
 from fastsoftmax.kernels.copies import BLOCK, SIDES
 
 if TYPE_CHECKING:
@@ -148,6 +148,26 @@ def test_neighbours_in_steps(
                 assert_same_bits(out, wanted, (shape, dim, workers))
                 assert_untouched(memory)
             assert_same_bits(relative.call(x, dim), wanted, (shape, dim))
+
+
+@pytest.mark.parametrize("given", ["float16", "float64", "int8", "uint32", "int64", "bool"])
+@pytest.mark.parametrize("wanted_in", ["float32", "float64"])
+def test_casts(given: str, wanted_in: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which are made by the copy, as for large arrays."""
+    monkeypatch.setattr(_casts, "LEAST_CAST", 1)
+    for shape in ((40, 150), (7, 20, 33)):
+        numbers = (logits(shape, np.float64) * 10).astype(given)
+        order = tuple(range(len(shape)))
+        steps = IN_STEPS["every third"](numbers)
+        for x in (in_order(numbers, order[::-1]), steps):
+            for dim in order[: -1 if x is steps else None]:
+                wanted = softmax(np.ascontiguousarray(numbers), dim, wanted_in)
+                for _ in range(3):
+                    memory, out = framed(wanted, order)
+                    softmax(read_only(x), dim, wanted_in, out=out)
+                    assert_same_bits(out, wanted, (shape, dim))
+                    assert_untouched(memory)
+                assert explain(x, dim, wanted_in, out=out).copies == (COPIED,)
 
 
 @RESULTS

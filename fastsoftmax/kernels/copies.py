@@ -14,18 +14,18 @@ import functools
 from typing import TYPE_CHECKING, Any
 
 from fastsoftmax._jit import device, kernel_of
+from fastsoftmax.kernels.elements import fetch
 from fastsoftmax.kernels.memory import (
     LINE_BYTES,
     advance,
     line_count,
-    load_kind,
     pointer,
     prefetch,
     prefetch_to_write,
     store,
 )
 from fastsoftmax.kernels.strides import SOURCE, TARGET, copy_in, described, slice_at, strides_of
-from fastsoftmax.kernels.values import Value, Vec, formula
+from fastsoftmax.kernels.values import Value, Vec, as_type, formula
 from fastsoftmax.kernels.vectors import native, transpose
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def _begin(block: Any, blocks: Any, size: Any, side: Any) -> Any:
 
 @formula
 def _copy_square(x: Value, out: Value, apart: Any, out_apart: Any, side: int) -> None:
-    """Copy a square, whose rows in the input, `apart`, are its columns in the result.
+    """Copy a square, cast if need be, whose rows in the input are its columns in the result.
 
     Rows of whole lines, each with a line of its own, are asked for a square ahead.
     """
@@ -78,13 +78,11 @@ def _copy_square(x: Value, out: Value, apart: Any, out_apart: Any, side: int) ->
         for i in range(side):
             prefetch(advance(x, i * apart), side)
             prefetch_to_write(advance(out, (side + i) * out_apart), 0)
-    count = min(side, native(x.dtype).count)
-    kind = Vec(x.dtype, count)
+    count = min(side, native(out.dtype).count)
+    like = as_type(0.0, Vec(out.dtype, count), x.builder)
     for column in range(0, side, count):
         for row in range(0, side, count):
-            rows = tuple(
-                load_kind(advance(x, (row + i) * apart), column, kind) for i in range(count)
-            )
+            rows = tuple(fetch(advance(x, (row + i) * apart), column, like) for i in range(count))
             for i, each in enumerate(transpose(rows)):
                 store(advance(out, (column + i) * out_apart), row, each)
 
