@@ -25,6 +25,7 @@ from fastsoftmax._plans import NOTHING, Plan, passes_caches
 from fastsoftmax._quiet import quiet
 from fastsoftmax._task import Task
 from fastsoftmax.kernels import operations as ops
+from fastsoftmax.kernels.strides import SECOND, SOURCE
 
 if TYPE_CHECKING:
     from fastsoftmax._geometry import Dims
@@ -121,9 +122,11 @@ def outline(call: Call, *, writes: bool) -> tuple[Plan, tuple[str, ...]]:
     work = kernel_dtype(call.dtype)
     assert work is not None  # others are `_plain`
     stored = stored_of(call, work)
-    names = ("input",) if len(call.inputs) == 1 else ("output", "grad_output")
+    names = {SOURCE: "input"}
+    if len(call.inputs) > 1:
+        names = {SOURCE: "output", SECOND: "grad_output"}
     copies, inputs = [], []
-    for name, each in zip(names, call.inputs, strict=True):
+    for name, each in zip(names.values(), call.inputs, strict=True):
         ready = is_ready(call, each, stored)
         if not ready:
             copies.append(f"{name} as {stored}")
@@ -142,7 +145,9 @@ def outline(call: Call, *, writes: bool) -> tuple[Plan, tuple[str, ...]]:
     if not writes:
         task = task._replace(options=options_of(call) | ops.SUMMARY_WANTED)
     plan = plan_for(operands, task)
-    return plan, (*copies, *plan.copies)
+    if plan.moved is not None:
+        copies.append(f"{names[plan.moved]} to the result")
+    return plan, tuple(copies)
 
 
 def storage(dtype: np.dtype[Any]) -> np.dtype[Any]:

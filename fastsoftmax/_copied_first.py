@@ -20,7 +20,7 @@ from fastsoftmax.kernels.copies import (
     sides_for,
     transpose_by,
 )
-from fastsoftmax.kernels.strides import SECOND, SOURCE, TARGET
+from fastsoftmax.kernels.strides import SOURCE, TARGET
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,9 +41,6 @@ LEAST_IN_STEPS = 1 << 11
 # Results that are copied and computed at a time: with their input, they are to be in the caches in
 # between.  (2000, 2000) float64 took 4.9 ms all at once, and takes 3.2.
 PIECE_BYTES = max(CPUS * SECOND_LEVEL_BYTES // 2, 1 << 20)
-
-
-_NAMES = {SOURCE: "input", SECOND: "grad_output"}
 
 
 class _Copy(OneKernel):
@@ -78,28 +75,26 @@ class CopiedFirst(Plan):
     def __init__(
         self,
         operands: tuple[Array, ...],
+        moved: int,
         axes: Geometry,
         task: Task,
         in_place: Callable[[tuple[Array, ...]], Plan],
     ) -> None:
-        assert task.movable is not None
-        self._moved: int = task.movable
-        self.copies = (f"{_NAMES[self._moved]} to the result",)
-        given, target = operands[self._moved], operands[TARGET]
+        given, target = operands[moved], operands[TARGET]
         self._ndim, dtype = target.ndim, target.dtype
         self._pieces: list[tuple[Index, Plan, Plan]] = []
         known: dict[tuple[int, ...], tuple[Plan, Plan]] = {}
         for index in _pieces(given, target, axes, task.dims):
             shape = target[index].shape
             if shape not in known:
-                copy = _Copy(
-                    _axes_of(given[index], target[index]) or axes, given.dtype, dtype, task
-                )
+                found = _axes_of(given[index], target[index]) or axes
                 parts = _part(operands, index, self._ndim)
-                known[shape] = copy, in_place(self._in_place(parts))
+                then = in_place(_in_place(parts, moved))
+                known[shape] = _Copy(found, given.dtype, dtype, task), then
             self._pieces.append((index, *known[shape]))
         _, _, then = self._pieces[0]
         super().__init__(then.kind, axes, dtype, task, 0)
+        self.moved = self._moved = moved
         self.cost = sum(copy.cost + then.cost for _, copy, then in self._pieces)
         self.tasks, self.streaming = then.tasks, then.streaming
         self.views = bool(self._pieces[0][0])
@@ -116,19 +111,16 @@ class CopiedFirst(Plan):
     def launcher(self, workers: int | None) -> Launcher:
         """See `Plan.launcher`."""
         launchers = {plan: plan.launcher(workers) for _, *pair in self._pieces for plan in pair}
+        moved: int = self._moved
         steps = [(index, launchers[copy], launchers[then]) for index, copy, then in self._pieces]
 
         def launch(operands: tuple[Array, ...]) -> None:
             for index, copy, compute in steps:
                 parts = _part(operands, index, self._ndim)
-                copy((parts[self._moved], parts[TARGET]))
-                compute(self._in_place(parts))
+                copy((parts[moved], parts[TARGET]))
+                compute(_in_place(parts, moved))
 
         return launch
-
-    def _in_place(self, operands: tuple[Array, ...]) -> tuple[Array, ...]:
-        """The operands when the copy is made."""
-        return (*operands[: self._moved], operands[TARGET], *operands[self._moved + 1 :])
 
 
 def copied_along(source: Array, target: Array, dims: Dims) -> Geometry | None:
@@ -199,3 +191,8 @@ def _part(operands: tuple[Array, ...], index: Index, ndim: int) -> tuple[Array, 
     if not index:
         return operands
     return tuple([each[index] if each.ndim == ndim else each for each in operands])
+
+
+def _in_place(operands: tuple[Array, ...], moved: int) -> tuple[Array, ...]:
+    """The operands once the copy is made."""
+    return (*operands[:moved], operands[TARGET], *operands[moved + 1 :])

@@ -168,13 +168,15 @@ def _kept(
 
 
 def _of_slices(operands: tuple[Array, ...], task: Task, plane: int) -> Plan:
-    moved, axes = task.movable, None
-    if moved is not None:
+    used = task._replace(fresh=False)  # what another operand was copied to
+    for moved in task.movable:
         axes = copied_along(operands[moved], operands[TARGET], task.dims)
-    if axes is not None:
-        plan = CopiedFirst(operands, axes, task, lambda each: plan_for(each, task, plane))
-        if len(axes.inner) > 1 or plan.kind in {"columns", "split"}:
-            return plan
+        if axes is not None:
+            plan = CopiedFirst(
+                operands, moved, axes, task, lambda each: plan_for(each, used, plane)
+            )
+            if len(axes.inner) > 1 or plan.kind in {"columns", "split"}:
+                return plan
     return _over_geometry(_plan, operands, task, plane)
 
 

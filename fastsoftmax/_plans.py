@@ -92,8 +92,8 @@ def passes_caches(size: int, across: bool) -> bool:
 class Plan:
     """How the slices of arrays of one shape, strides and dtype are computed."""
 
-    copies: tuple[str, ...] = ()
-    """What is copied as a whole."""
+    moved: int | None = None
+    """The operand that is copied to where the results go, if one is."""
 
     def __init__(
         self,

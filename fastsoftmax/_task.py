@@ -61,11 +61,11 @@ class Task(NamedTuple):
         return self.operation in BACKWARDS + LOG_BACKWARDS and self.options == RESULTS
 
     @property
-    def movable(self) -> int | None:
-        """The operand that may be copied to where the results go before anything is computed."""
+    def movable(self) -> tuple[int, ...]:
+        """The operands one of which may be copied to where results go, before they are computed."""
         if self.touched == (SOURCE, TARGET):
-            return SOURCE
-        return SECOND if self.fresh and self.is_gradient else None
+            return (SOURCE,)
+        return (SECOND, SOURCE) if self.fresh and self.is_gradient else ()
 
     @property
     def touched(self) -> tuple[int, ...]:

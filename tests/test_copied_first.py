@@ -24,6 +24,7 @@ from ulps import assert_same_bits
 
 from fastsoftmax import _casts, _copied_first, _layout, explain, softmax, warmup
 from fastsoftmax.kernels.copies import BLOCK, SIDES
+from fastsoftmax.kernels.strides import SECOND, SOURCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -273,7 +274,23 @@ def test_gradients_of_another_layout(relative: Relative, dtype: Any, temperature
                 got = relative.call(given, y, dim, temperature=temperature, workers=workers)
                 assert_same_bits(got, wanted, (shape, dim, workers))
                 assert got.flags.c_contiguous
-    assert [plan.copies for plan in copying_plans()[:1]] == [("grad_output to the result",)]
+    assert {plan.moved for plan in copying_plans()} == {SECOND}
+
+
+@pytest.mark.parametrize("relative", [BACKWARD, LOG_BACKWARD], ids=name_of)
+@pytest.mark.parametrize("place", IN_STEPS.values(), ids=list(IN_STEPS))
+def test_gradients_in_steps(
+    relative: Relative, place: Callable[[Array], Array], dtype: Any
+) -> None:
+    """One of the inputs is copied, if the other need not be."""
+    y, g = (read_only(logits((3, 150, 33), dtype, 1.0, offset)) for offset in (0.0, 0.5))
+    for dim in (0, 1):
+        for given in ((place(g), y), (g, place(y)), (place(g), place(y))):
+            wanted = relative.call(*map(np.ascontiguousarray, given), dim)
+            for workers in (1, 2, 2):
+                got = relative.call(*map(read_only, given), dim, workers=workers)
+                assert_same_bits(got, wanted, (dim, workers))
+    assert {plan.moved for plan in copying_plans()} == {SOURCE, SECOND}
 
 
 @pytest.mark.parametrize("relative", [BACKWARD, LOG_BACKWARD], ids=name_of)
