@@ -37,6 +37,7 @@ CALLS_OF_KERNELS = {
     "gradients, short slices": ("softmax_backward", (1000, 50), 1),
     "columns": ("softmax", (100, 500), 0),
     "columns, gradients": ("softmax_backward", (1000, 100), 0),
+    "bunches": ("softmax", (500, 12, 8), 1),
     "split": ("softmax", (150_000,), 0),
 }
 

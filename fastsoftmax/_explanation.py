@@ -12,7 +12,7 @@ class Explanation:
     Attributes
     ----------
     kernel : str
-        "classes", "narrow", "rows", "along", "columns" or "split", for gradients also
+        "classes", "narrow", "rows", "along", "columns", "bunches" or "split", for gradients also
         "class_gradients" or "gradients"; "numpy" for what kernels do not do.
     slices, length : int
         How many slices there are, and their elements.

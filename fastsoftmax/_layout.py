@@ -7,6 +7,7 @@ rows       longer ones, elements side by side (others are gathered block by bloc
            `along` for whatever is not plain softmax, some slices at a time if they are short
 gradients  of either along memory, with nothing but two inputs and results
 columns    slices side by side: memory is contiguous across them
+bunches    the same in runs of a few, those of several batches at once
 split      slices of more than one block: along memory, across it, or a few of them
            interleaved
 =========  ====================================================================
@@ -29,10 +30,11 @@ from fastsoftmax._geometry import geometry
 from fastsoftmax._launch import LEAST_LAUNCH
 from fastsoftmax._places import Leading, Picking
 from fastsoftmax._plans import COST, OnePass, Split
+from fastsoftmax._tiling import bunch_width
 from fastsoftmax.kernels.class_gradients import most_classes
 from fastsoftmax.kernels.classes import LEAST_CLASSES, MOST_CLASSES
 from fastsoftmax.kernels.narrow_gradients import least_length
-from fastsoftmax.kernels.operations import BACKWARDS, MASKED, SOFTMAX
+from fastsoftmax.kernels.operations import BACKWARDS, MASKED, RESULTS, SOFTMAX
 from fastsoftmax.kernels.rows import MOST_BLOCKS
 from fastsoftmax.kernels.strides import MASK, SOURCE, TARGET, TEMPERATURE
 from fastsoftmax.kernels.sums import SINGLE, block_of, lanes_of
@@ -63,6 +65,8 @@ def _plan(geometry: Geometry, dtype: np.dtype[Any], task: Task, plane: int) -> P
     across = neighbours and run.size >= LEAST_RUN and (geometry.length == 1 or not in_rows)
     item = max(4, dtype.itemsize)
     blocks = -(-geometry.length // block_of(item))
+    if neighbours and not in_rows and blocks == 1 and is_bunched(geometry, item, task):
+        return OnePass("bunches", geometry, dtype, task, plane)
     if across and blocks == 1:
         return OnePass("columns", geometry, dtype, task, plane)
     if neighbours and blocks > 1 and 1 < run.size < lanes_of(item) and is_dense(geometry, task):
@@ -86,6 +90,18 @@ def _plan(geometry: Geometry, dtype: np.dtype[Any], task: Task, plane: int) -> P
     if blocks == 1 or (blocks <= MOST_BLOCKS and not _is_shared(geometry, item, kind)):
         return OnePass(kind, geometry, dtype, task, plane)
     return Split(geometry, dtype, task, plane, "along")
+
+
+def is_bunched(geometry: Geometry, item: int, task: Task) -> bool:
+    """Whether columns are computed with those of other batches.
+
+    Of longer slices, two or three beside one another are gathered faster one by one.
+    """
+    if geometry.length == 1 or not (task.is_plain and task.options & RESULTS):
+        return False
+    if geometry.length > SINGLE and geometry.batch[-1].size < LEAST_RUN:
+        return False
+    return bunch_width(geometry, item, task.operation.inputs) > 0
 
 
 def _is_shared(geometry: Geometry, item: int, kind: str) -> bool:

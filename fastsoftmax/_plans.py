@@ -19,13 +19,14 @@ from fastsoftmax._tiling import (
     LEAST_CELLS,
     LEAST_PAST_CACHES,
     batch_rows,
+    bunch_width,
     is_scattered,
     pair_width,
     reads_twice,
     shares_sets,
     tile_width,
 )
-from fastsoftmax.kernels import columns, interleaved, narrow, short, strips, whole
+from fastsoftmax.kernels import bunches, columns, interleaved, narrow, short, strips, whole
 from fastsoftmax.kernels.batches import batch_slices, batches
 from fastsoftmax.kernels.class_gradients import class_gradients
 from fastsoftmax.kernels.classes import of_classes
@@ -66,6 +67,7 @@ COST = {
     "along": {4: 0.35, 8: 0.8},
     "gradients": {4: 0.3, 8: 0.5},
     "columns": {4: 0.3, 8: 0.6},
+    "bunches": {4: 0.5, 8: 0.9},
     "split": {4: 0.4, 8: 0.9},
     "copies": {4: 0.2, 8: 0.4},
 }
@@ -231,7 +233,14 @@ class OnePass(OneKernel):
         self.is_bare = task.is_bare
         writes = bool(task.options & RESULTS)
         self.kernel = rows
-        if kind == "columns":
+        if kind == "bunches":
+            self.kernel = bunches.bunches(task.operation)
+            self.width = bunch_width(geometry, self.item, task.operation.inputs)
+            size = bunches.scratch_bytes(geometry.length, self.width, self.item)
+            self.scratch = _rounded(size * task.operation.inputs)
+            together, runs = self.width // run.size, geometry.slices // run.size
+            above, per_run = [], -(-runs // together)
+        elif kind == "columns":
             per_run = self._in_columns(geometry, dtype, task)
         elif kind == "rows" and geometry.length <= block_of(self.item):
             self.kernel = short.short

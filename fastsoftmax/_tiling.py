@@ -12,7 +12,7 @@ from fastsoftmax.kernels import gradients, short
 from fastsoftmax.kernels.memory import PAGE_BYTES
 from fastsoftmax.kernels.packing import GROUP, tile_bytes
 from fastsoftmax.kernels.strides import SOURCE
-from fastsoftmax.kernels.sums import LANES_BYTES, block_of, lanes_of
+from fastsoftmax.kernels.sums import LANES_BYTES, SINGLE, block_of, lanes_of
 
 if TYPE_CHECKING:
     from fastsoftmax._geometry import Geometry
@@ -39,6 +39,11 @@ LEAST_CELLS = 8
 LEAST_PAST_CACHES = {4: 160, 8: 1}
 
 
+# Columns of several runs side by side have to fill so many times as many lanes; the second number
+# is for two inputs of more than `SINGLE` rows, which otherwise are read twice as they lie.
+WORTH_BUNCHES = 1.5, 3.0
+
+
 def batch_rows(length: int, item: int) -> int:
     """Short rows in a batch: as many as the first-level cache has room for, five times and some.
 
@@ -63,6 +68,31 @@ def tile_width(geometry: Geometry, item: int, inputs: int, in_memory: bool) -> i
     if not in_memory and whole > GROUP:
         strips = min(strips, geometry.slices // (LEAST_CELLS * CPUS * strip))
     return strip * max(1, min(strips, GROUP, whole))
+
+
+def bunch_width(geometry: Geometry, item: int, inputs: int) -> int:
+    """The slices in a tile of runs side by side, 0 if runs fill as many lanes by themselves.
+
+    Of widths that make as much of their lanes, the least; two inputs have to be in the first-level
+    cache.
+    """
+    strip, run = lanes_of(item), geometry.batch[-1].size
+    batches = geometry.slices // run
+    if run >= 2 * strip or batches == 1:
+        return 0
+
+    def share(width: int) -> float:
+        """Of the lanes that are used."""
+        return min(width // run, batches) * run / width
+
+    column_bytes = min(geometry.length, block_of(item)) * LANES_BYTES
+    if inputs > 1 and inputs * column_bytes > FIRST_LEVEL_BYTES:
+        return 0
+    most = max(1, min(GROUP, TILE_BYTES // 2 // column_bytes))
+    width = max(range(strip, (most + 1) * strip, strip), key=share)
+    alone = run / (-(-run // strip) * strip)
+    worth = WORTH_BUNCHES[inputs > 1 and geometry.length > SINGLE]
+    return width if share(width) > worth * alone else 0
 
 
 def is_scattered(geometry: Geometry, itemsize: int) -> bool:

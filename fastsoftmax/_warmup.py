@@ -19,6 +19,7 @@ from fastsoftmax._plans import STEPS
 from fastsoftmax.kernels import columns, narrow, whole
 from fastsoftmax.kernels import operations as ops
 from fastsoftmax.kernels.batches import batches
+from fastsoftmax.kernels.bunches import bunches
 from fastsoftmax.kernels.class_gradients import class_gradients, most_classes
 from fastsoftmax.kernels.classes import LEAST_CLASSES, MOST_CLASSES, of_classes
 from fastsoftmax.kernels.column_blocks import reduce_column_blocks
@@ -173,7 +174,7 @@ def kernels_for(
         "rows": [whole.along(operation, bare), batches(operation, bare, writes)],
     }[layout]
     if layout == "columns" and function != "softmin":
-        kernels.append(strips(operation, writes))
+        kernels += [strips(operation, writes), *([bunches(operation)] if writes else [])]
     if layout == "columns" and operation.inputs == 2:
         kernels.append(gradients(operation))
     if operation.inputs == 2:
