@@ -97,7 +97,7 @@ class CopiedFirst(Plan):
         self.moved = self._moved = moved
         self.cost = sum(copy.cost + then.cost for _, copy, then in self._pieces)
         self.tasks, self.streaming = then.tasks, then.streaming
-        self.views = bool(self._pieces[0][0])
+        self.views = bool(self._pieces[0][0]) or then.views
         self.kernels = tuple(
             {kernel for pair in known.values() for plan in pair for kernel in plan.kernels}
         )
@@ -112,13 +112,15 @@ class CopiedFirst(Plan):
         """See `Plan.launcher`."""
         launchers = {plan: plan.launcher(workers) for _, *pair in self._pieces for plan in pair}
         moved: int = self._moved
-        steps = [(index, launchers[copy], launchers[then]) for index, copy, then in self._pieces]
 
         def launch(operands: tuple[Array, ...]) -> None:
-            for index, copy, compute in steps:
+            for index, copy, then in self._pieces:
                 parts = _part(operands, index, self._ndim)
-                copy((parts[moved], parts[TARGET]))
-                compute(_in_place(parts, moved))
+                launchers[copy]((parts[moved], parts[TARGET]))
+                parts = _in_place(parts, moved)
+                if then.corner is not None:  # the other input runs backwards
+                    parts = tuple(map(then.flat, parts))
+                launchers[then](parts)
 
         return launch
 

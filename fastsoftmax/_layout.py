@@ -191,7 +191,7 @@ def _of_slices(operands: tuple[Array, ...], task: Task, plane: int) -> Plan:
             plan = CopiedFirst(
                 operands, moved, axes, task, lambda each: plan_for(each, used, plane)
             )
-            if len(axes.inner) > 1 or plan.kind in {"columns", "split"}:
+            if len(axes.inner) > 1 or plan.kind in {"columns", "bunches", "split"}:
                 return plan
     return _over_geometry(_plan, operands, task, plane)
 

@@ -294,6 +294,20 @@ def test_gradients_in_steps(
 
 
 @pytest.mark.parametrize("relative", [BACKWARD, LOG_BACKWARD], ids=name_of)
+def test_gradients_beside_outputs_that_run_backwards(relative: Relative, dtype: Any) -> None:
+    y, g = (logits((6, 40, 33), dtype, 1.0, offset) for offset in (0.0, 0.5))
+    steps = IN_STEPS["every third"](g)
+    for flipped in (np.s_[::-1], np.s_[:, ::-1], np.s_[::-1, ::-1], np.s_[..., ::-1]):
+        given = read_only(y[flipped].copy()[flipped])
+        for dim in (0, 1, 2):
+            wanted = relative.call(g, y, dim, temperature=2.0)
+            for grad in (steps, in_order(g, (2, 1, 0)), in_order(g, (1, 2, 0))):
+                for _ in range(2):
+                    got = relative.call(read_only(grad), given, dim, temperature=2.0)
+                    assert_same_bits(got, wanted, (flipped, dim))
+
+
+@pytest.mark.parametrize("relative", [BACKWARD, LOG_BACKWARD], ids=name_of)
 def test_gradients_in_place(relative: Relative, dtype: Any) -> None:
     """The memory of results may be an input's, so the other is not copied there."""
     y, g = logits((90, 70), dtype), logits((70, 90), dtype).T

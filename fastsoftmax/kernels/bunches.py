@@ -123,7 +123,7 @@ def _batches(axes: Any) -> Any:
 
 @device
 def _fill(tile: Any, pitch: Any, bases: Any, operand: Any, bunch: Any, call: Any) -> None:
-    """Pack the runs of a bunch, as `columns` has them; lanes that none falls on become 0."""
+    """Pack the runs of a bunch; lanes that none falls on become 0, or what comes after the last."""
     first, count, run = bunch
     length, axes, dims = call
     strip, step = lane_count(tile), strides_of(dims, operand)[0]

@@ -38,8 +38,6 @@ BLOCK = 128
 
 Its lines are in the second-level cache together, and its pages in the first-level TLB.
 """
-
-
 _ROW = 4096
 """Elements of a row, about, that are a task."""
 
