@@ -87,14 +87,15 @@ class CopiedFirst(Plan):
         for index in _pieces(given, target, axes, task.dims):
             shape = target[index].shape
             if shape not in known:
-                found = _axes_of(given[index], target[index]) or axes
+                found = _axes_of(given[index], target[index])
+                assert found is not None  # as `_pieces` saw to
                 parts = _part(operands, index, self._ndim)
                 then = in_place(_in_place(parts, moved))
                 known[shape] = _Copy(found, given.dtype, dtype, task), then
             self._pieces.append((index, *known[shape]))
         _, _, then = self._pieces[0]
         super().__init__(then.kind, axes, dtype, task, 0)
-        self.moved = self._moved = moved
+        self.moved = moved
         self.cost = sum(copy.cost + then.cost for _, copy, then in self._pieces)
         self.tasks, self.streaming = then.tasks, then.streaming
         self.views = bool(self._pieces[0][0]) or then.views
@@ -111,7 +112,8 @@ class CopiedFirst(Plan):
     def launcher(self, workers: int | None) -> Launcher:
         """See `Plan.launcher`."""
         launchers = {plan: plan.launcher(workers) for _, *pair in self._pieces for plan in pair}
-        moved: int = self._moved
+        moved = self.moved
+        assert moved is not None
 
         def launch(operands: tuple[Array, ...]) -> None:
             for index, copy, then in self._pieces:
