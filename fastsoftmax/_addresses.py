@@ -52,111 +52,122 @@ def offset(_context, address, _count):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def read(_context, words):  # type: ignore[no-untyped-def]
-    """The word at an address."""
+def read(_context, words, _number):  # type: ignore[no-untyped-def]
+    """One of the words at an address."""
 
     def codegen(_context: Any, builder: ir.IRBuilder, _sig: Any, args: Any) -> Any:
-        return builder.load_atomic(args[0], _ORDER, WORD.bitwidth // 8)
+        return builder.load_atomic(builder.gep(args[0], [args[1]]), _ORDER, WORD.bitwidth // 8)
 
-    return WORD(words), codegen
+    return WORD(words, WORD), codegen
 
 
 @intrinsic
-def write(_context, words, _word):  # type: ignore[no-untyped-def]
-    """Set the word at an address."""
+def write(_context, words, _number, _word):  # type: ignore[no-untyped-def]
+    """Set one of the words at an address."""
 
     def codegen(context: Any, builder: ir.IRBuilder, _sig: Any, args: Any) -> Any:
-        builder.store_atomic(args[1], args[0], _ORDER, WORD.bitwidth // 8)
+        words, number, word = args
+        builder.store_atomic(word, builder.gep(words, [number]), _ORDER, WORD.bitwidth // 8)
         return context.get_dummy_value()
 
-    return types.none(words, WORD), codegen
+    return types.none(words, WORD, WORD), codegen
 
 
 @intrinsic
-def exchange(_context, words, _word):  # type: ignore[no-untyped-def]
-    """Set the word at an address; returns what it was."""
+def exchange(_context, words, _number, _word):  # type: ignore[no-untyped-def]
+    """Set one of the words at an address; returns what it was."""
 
     def codegen(_context: Any, builder: ir.IRBuilder, _sig: Any, args: Any) -> Any:
-        return builder.atomic_rmw("xchg", *args, _ORDER)
+        words, number, word = args
+        return builder.atomic_rmw("xchg", builder.gep(words, [number]), word, _ORDER)
 
-    return WORD(words, WORD), codegen
+    return WORD(words, WORD, WORD), codegen
 
 
 @intrinsic
-def exchange_if(_context, words, _expected, _word):  # type: ignore[no-untyped-def]
-    """Set the word at an address if it is as expected; returns whether it was."""
+def exchange_if(_context, words, _number, _expected, _word):  # type: ignore[no-untyped-def]
+    """Set one of the words at an address if it is as expected; returns whether it was."""
 
     def codegen(_context: Any, builder: ir.IRBuilder, _sig: Any, args: Any) -> Any:
-        return builder.extract_value(builder.cmpxchg(*args, _ORDER, _ORDER), 1)
+        words, number, expected, word = args
+        place = builder.gep(words, [number])
+        return builder.extract_value(builder.cmpxchg(place, expected, word, _ORDER, _ORDER), 1)
 
-    return types.boolean(words, WORD, WORD), codegen
+    return types.boolean(words, WORD, WORD, WORD), codegen
 
 
 @intrinsic
-def fetch_and_add(_context, words, _word):  # type: ignore[no-untyped-def]
-    """Add to the word at an address; returns what it was."""
+def fetch_and_add(_context, words, _number, _word):  # type: ignore[no-untyped-def]
+    """Add to one of the words at an address; returns what it was."""
 
     def codegen(_context: Any, builder: ir.IRBuilder, _sig: Any, args: Any) -> Any:
-        return builder.atomic_rmw("add", *args, "monotonic")
+        words, number, word = args
+        return builder.atomic_rmw("add", builder.gep(words, [number]), word, "monotonic")
 
-    return WORD(words, WORD), codegen
+    return WORD(words, WORD, WORD), codegen
 
 
 # --- Functions by their addresses -----------------------------------------------------
 
 
+def _kept_in(builder: ir.IRBuilder, words: Any, number: Any, kind: Any) -> Any:
+    """The address of a `kind` that is one of the words at an address."""
+    return builder.load(builder.bitcast(builder.gep(words, [number]), kind.as_pointer()))
+
+
 @intrinsic
-def call_numba(_context, place, arguments, besides):  # type: ignore[no-untyped-def]
-    """Call machine code of Numba that returns nothing, whose address is at `place`."""
+def call_numba(_context, words, _number, arguments, besides):  # type: ignore[no-untyped-def]
+    """Call machine code of Numba that returns nothing, whose address is one of the words."""
     kinds = *arguments.types, *besides.types
 
     def codegen(context: Any, builder: ir.IRBuilder, _sig: Any, args: Any) -> Any:
-        place, *given = args
+        words, number, *given = args
         function = context.call_conv.get_function_type(types.none, kinds)
-        address = builder.load(builder.bitcast(place, function.as_pointer().as_pointer()))
+        address = _kept_in(builder, words, number, function.as_pointer())
         codes = [code for each in given for code in cgutils.unpack_tuple(builder, each)]
         context.call_conv.call_function(builder, address, types.none, kinds, codes)
         return context.get_dummy_value()
 
-    return types.none(place, arguments, besides), codegen
+    return types.none(words, WORD, arguments, besides), codegen
 
 
 @intrinsic
-def call_c(_context, place, arguments):  # type: ignore[no-untyped-def]
-    """Call the function of C whose address is at `place`, with addresses."""
+def call_c(_context, words, _number, arguments):  # type: ignore[no-untyped-def]
+    """Call the function of C whose address is one of the words, with addresses."""
 
     def codegen(context: Any, builder: ir.IRBuilder, _sig: Any, args: Any) -> Any:
+        words, number, given = args
         pointer = cgutils.voidptr_t
-        codes = [builder.bitcast(each, pointer) for each in cgutils.unpack_tuple(builder, args[1])]
+        codes = [builder.bitcast(each, pointer) for each in cgutils.unpack_tuple(builder, given)]
         function = ir.FunctionType(ir.VoidType(), [pointer] * len(codes))
-        address = builder.load(builder.bitcast(args[0], function.as_pointer().as_pointer()))
-        builder.call(address, codes)
+        builder.call(_kept_in(builder, words, number, function.as_pointer()), codes)
         return context.get_dummy_value()
 
-    return types.none(place, arguments), codegen
+    return types.none(words, WORD, arguments), codegen
 
 
 @intrinsic
-def count_by(_context, place):  # type: ignore[no-untyped-def]
-    """What the function of C whose address is at `place` returns, an ``int``."""
+def count_by(_context, words, _number):  # type: ignore[no-untyped-def]
+    """What the function of C whose address is one of the words returns, an ``int``."""
 
     def codegen(_context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> Any:
         function = ir.FunctionType(ir.IntType(32), [])
-        address = builder.load(builder.bitcast(args[0], function.as_pointer().as_pointer()))
-        return builder.sext(builder.call(address, []), ir.IntType(sig.return_type.bitwidth))
+        words, number = args
+        counted = builder.call(_kept_in(builder, words, number, function.as_pointer()), [])
+        return builder.sext(counted, ir.IntType(sig.return_type.bitwidth))
 
-    return WORD(place), codegen
+    return WORD(words, WORD), codegen
 
 
 def _address_at(kind: Any) -> Any:
-    def address_at(_context, place):  # type: ignore[no-untyped-def]
-        """The address that is kept at `place`."""
+    def address_at(_context, words, _number):  # type: ignore[no-untyped-def]
+        """The address that is one of the words."""
 
         def codegen(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> Any:
-            pointer = context.get_value_type(sig.return_type)
-            return builder.load(builder.bitcast(args[0], pointer.as_pointer()))
+            words, number = args
+            return _kept_in(builder, words, number, context.get_value_type(sig.return_type))
 
-        return kind(place), codegen
+        return kind(words, WORD), codegen
 
     return intrinsic(address_at)
 
@@ -165,27 +176,30 @@ bytes_at, words_at = _address_at(BYTES), _address_at(WORDS)
 
 
 @intrinsic
-def put_down(_context, place, _given):  # type: ignore[no-untyped-def]
-    """Keep a tuple until the function that calls this ends; where it is, is written at `place`."""
+def put_down(_context, words, _number, given):  # type: ignore[no-untyped-def]
+    """Keep a tuple until the function that calls this ends; one of the words tells where."""
 
     def codegen(context: Any, builder: ir.IRBuilder, _sig: Any, args: Any) -> Any:
-        kept = cgutils.alloca_once_value(builder, args[1])
-        builder.store(kept, builder.bitcast(args[0], kept.type.as_pointer()))
+        words, number, given = args
+        kept = cgutils.alloca_once_value(builder, given)
+        place = builder.gep(words, [number])
+        builder.store(kept, builder.bitcast(place, kept.type.as_pointer()))
         return context.get_dummy_value()
 
-    return types.none(place, _given), codegen
+    return types.none(words, WORD, given), codegen
 
 
 @intrinsic
-def pick_up(_context, place, kind):  # type: ignore[no-untyped-def]
-    """The tuple of that kind which was put down, by what was written at `place`."""
+def pick_up(_context, words, _number, kind):  # type: ignore[no-untyped-def]
+    """The tuple of that kind which was put down, by the word that tells where."""
 
     def codegen(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> Any:
+        words, number, _ = args
         pointer = context.get_value_type(sig.return_type).as_pointer()
-        found = builder.load(builder.load(builder.bitcast(args[0], pointer.as_pointer())))
+        found = builder.load(_kept_in(builder, words, number, pointer))
         return impl_ret_borrowed(context, builder, sig.return_type, found)
 
-    return kind.instance_type(place, kind), codegen
+    return kind.instance_type(words, WORD, kind), codegen
 
 
 @intrinsic
@@ -201,20 +215,20 @@ def tuple_at(_context, address, kind):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def call_stored(_context, place, words, given):  # type: ignore[no-untyped-def]
-    """What machine code of Numba returns, true or false, whose address is at `place`.
+def call_stored(_context, words, _number, given):  # type: ignore[no-untyped-def]
+    """What machine code of Numba returns, true or false, whose address is one of the words.
 
-    It is given words, and the address of a tuple.
+    It is given these words, and the address of a tuple.
     """
-    return types.boolean(place, words, given), code_of_stored_call
+    return types.boolean(words, WORD, given), code_of_stored_call
 
 
 def code_of_stored_call(context: Any, builder: ir.IRBuilder, _sig: Any, args: Any) -> Any:
     """What `call_stored` is compiled to."""
-    place, words, given = args
+    words, number, given = args
     kinds = WORDS, WORDS
     function = context.call_conv.get_function_type(types.boolean, kinds)
-    address = builder.load(builder.bitcast(place, function.as_pointer().as_pointer()))
+    address = _kept_in(builder, words, number, function.as_pointer())
     stored = builder.bitcast(cgutils.alloca_once_value(builder, given), words.type)
     codes = words, stored
     _, found = context.call_conv.call_function(builder, address, types.boolean, kinds, codes)

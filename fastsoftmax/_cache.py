@@ -75,7 +75,7 @@ def fingerprint(options: object) -> str:
 def _sources() -> dict[str, bytes]:
     """The files of the engine: the kernels, and the modules that make code of them."""
     package = resources.files("fastsoftmax")
-    engine = "addresses", "cache", "cpu", "device", "jit", "loops", "objects", "recall"
+    engine = "addresses", "cache", "compilers", "cpu", "jit", "loops", "objects", "recall"
     files = [package / f"_{name}.py" for name in engine]
     files += [file for file in (package / "kernels").iterdir() if file.name.endswith(".py")]
     return {file.name: file.read_bytes() for file in files}

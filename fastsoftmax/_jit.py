@@ -12,11 +12,12 @@ from typing import Any, TypeVar
 import numba
 import numpy as np
 from numba.core import types
+from numba.core.compiler import Compiler
 
 from fastsoftmax import _cache, _loops
 from fastsoftmax._addresses import BYTES, WORD, WORDS, Data
+from fastsoftmax._compilers import DeviceCompiler, KernelCompiler
 from fastsoftmax._cpu import FIRST_LEVEL_BYTES, VECTOR_BYTES
-from fastsoftmax._device import DeviceCompiler
 
 if numba.config.DISABLE_JIT:
     raise RuntimeError(
@@ -202,7 +203,8 @@ class Loop:
 
 def _cached(function: Callable[..., None], name: str, **options: Any) -> Any:
     """A function for Numba to compile, that is kept on disk by that name."""
-    dispatcher = numba.njit(**{**_OPTIONS, **options})(_named(function, name))
+    options = {**_OPTIONS, "pipeline_class": KernelCompiler, **options}
+    dispatcher = numba.njit(**options)(_named(function, name))
     dispatcher._cache = _cache.KernelCache(name, _fingerprint())
     return dispatcher
 
@@ -244,7 +246,7 @@ def _named(function: Callable[..., None], name: str) -> Callable[..., None]:
 # What no kernel's arguments make a difference to.
 _in_prange, _by_tasks = _loops.loops(device)
 _RUNS = {
-    False: _Code(_in_prange, "parallel-in-prange", parallel=True),
+    False: _Code(_in_prange, "parallel-in-prange", parallel=True, pipeline_class=Compiler),
     True: _Code(_by_tasks, "parallel-by-tasks"),
 }
 _MEMBER = _Code(_loops.member, "member-of-team")

@@ -105,15 +105,14 @@ def member(place: Any) -> None:
 
     Whoever launches later has to make another one.
     """
-    state, looks = offset(place, _STATE), 0
+    looks = 0
     while looks <= _LOOKS:
         looks += 1
         if looks > _LOOKS:  # for the last time, as some may come from who saw that a task was there
-            write(offset(place, IS_ASKED), 0)
-        if read(state) == _OPEN and exchange_if(state, _OPEN, _TAKEN):
-            work = offset(place, _WORK)
-            call_numba(offset(place, _SHARE), (work,), (read(offset(place, _WORKER)),))
-            write(state, _DONE)
+            write(place, IS_ASKED, 0)
+        if read(place, _STATE) == _OPEN and exchange_if(place, _STATE, _OPEN, _TAKEN):
+            call_numba(place, _SHARE, (offset(place, _WORK),), (read(place, _WORKER),))
+            write(place, _STATE, _DONE)
             if looks <= _LOOKS:
                 looks = 0
         relax()
@@ -142,34 +141,34 @@ def steps_of_launch(device: Callable[[Any], Any]) -> tuple[Any, Any]:
 
     @device
     def begin(job, team):  # type: ignore[no-untyped-def]
-        now, balance = cycles(), read(offset(team, BALANCE))
-        if now - read(offset(team, _LAST)) > read(offset(team, AWAKE)):
+        now, balance = cycles(), read(team, BALANCE)
+        if now - read(team, _LAST) > read(team, AWAKE):
             balance = 0
         # What calls in succession take longer on one thread pays for waking the others.
-        gain, wake = job[COST] // 2, read(offset(team, WAKE))
+        gain, wake = job[COST] // 2, read(team, WAKE)
         paid = min(balance + gain, max(gain, wake))
-        write(offset(team, _LAST), now)
-        write(offset(team, BALANCE), balance if paid < wake and job[ASKS_TWICE] != 0 else paid)
-        workers = min(job[MOST], count_by(offset(team, AVAILABLE)))
-        if workers < 2 or paid < wake or exchange(offset(team, LAUNCHING), 1) != 0:
+        write(team, _LAST, now)
+        write(team, BALANCE, balance if paid < wake and job[ASKS_TWICE] != 0 else paid)
+        workers = min(job[MOST], count_by(team, AVAILABLE))
+        if workers < 2 or paid < wake or exchange(team, LAUNCHING, 1) != 0:
             return 0, 0, 0
-        write(offset(team, _BEGAN), now)
-        launches, tasks = read(offset(team, LAUNCHES)) + 1, job[TASKS]
-        write(offset(team, LAUNCHES), launches)
+        write(team, _BEGAN, now)
+        launches, tasks = read(team, LAUNCHES) + 1, job[TASKS]
+        write(team, LAUNCHES, launches)
         for worker in range(workers):
-            write(offset(team, (1 + worker) * PLACE_STEP + _COUNTER), 0)
+            write(team, (1 + worker) * PLACE_STEP + _COUNTER, 0)
         pieces = min(SHARES, max(1, job[COST] // (workers * LEAST_PIECE)))
         grain = max(-(-tasks // (workers * pieces)), min(job[LEAST], -(-tasks // workers)))
         return workers, grain, launches & job[TURNS]
 
     @device
     def end(team):  # type: ignore[no-untyped-def]
-        now, waiting, balance = cycles(), offset(team, _WAITING), offset(team, BALANCE)
-        spent, waited = read(waiting) - read(offset(team, _BEGAN)), now - read(waiting)
+        now, waiting = cycles(), read(team, _WAITING)
+        spent, waited = waiting - read(team, _BEGAN), now - waiting
         if waited > 2 * spent:  # for a thread that the system holds back, at two cycles or so a ns
-            write(balance, read(balance) - waited // 2)
-        write(offset(team, _LAST), now)
-        write(offset(team, LAUNCHING), 0)
+            write(team, BALANCE, read(team, BALANCE) - waited // 2)
+        write(team, _LAST, now)
+        write(team, LAUNCHING, 0)
 
     return begin, end
 
@@ -184,54 +183,53 @@ def loops(device: Callable[[Any], Any]) -> tuple[Any, Any]:
     begin, end = steps_of_launch(device)
 
     def in_prange(job, stored):  # type: ignore[no-untyped-def]
-        team = words_at(offset(job, TEAM))
+        team = words_at(job, TEAM)
         workers, grain, turned = begin(job, team)
         if workers == 0:
             return False
         work = offset(team, PLACE_STEP + _WORK)
-        put_down(work, (workers, grain, turned, job, stored))
+        put_down(work, 0, (workers, grain, turned, job, stored))
         for worker in numba.prange(workers):
-            call_numba(offset(job, SHARE), (work,), (worker,))
+            call_numba(job, SHARE, (work,), (worker,))
         end(team)
         return True
 
     def by_tasks(job, stored):  # type: ignore[no-untyped-def]
-        team = words_at(offset(job, TEAM))
+        team = words_at(job, TEAM)
         workers, grain, turned = begin(job, team)
         if workers == 0:
             return False
         first, work = offset(team, PLACE_STEP), (workers, grain, turned, job, stored)
         for worker in range(1, workers):
             place = offset(first, worker * PLACE_STEP)
-            write(offset(place, _SHARE), read(offset(job, SHARE)))
-            write(offset(place, _WORKER), worker)
-            put_down(offset(place, _WORK), work)
-            write(offset(place, _STATE), _OPEN)
-            if exchange(offset(place, IS_ASKED), 1) == 0:
-                write(offset(place, _ASKED_AT), cycles())
+            write(place, _SHARE, job[SHARE])
+            write(place, _WORKER, worker)
+            put_down(place, _WORK, work)
+            write(place, _STATE, _OPEN)
+            if exchange(place, IS_ASKED, 1) == 0:
+                write(place, _ASKED_AT, cycles())
                 returned = offset(place, _RETURNED)
-                given = bytes_at(offset(team, MEMBER)), returned, offset(returned, 1), place, place
-                call_c(offset(team, ADD), given)
-        put_down(offset(first, _WORK), work)
-        call_numba(offset(job, SHARE), (offset(first, _WORK),), (0,))
+                given = bytes_at(team, MEMBER), returned, offset(returned, 1), place, place
+                call_c(team, ADD, given)
+        put_down(first, _WORK, work)
+        call_numba(job, SHARE, (offset(first, _WORK),), (0,))
         helpers = 0
         for worker in range(1, workers):
             place, looks = offset(first, worker * PLACE_STEP), 0
-            state = offset(place, _STATE)
-            if exchange_if(state, _OPEN, _NOTHING):  # nobody has begun it, nor will
+            if exchange_if(place, _STATE, _OPEN, _NOTHING):  # nobody has begun it, nor will
                 # TBB may fail to notice a task until another one is made.
-                if cycles() - read(offset(place, _ASKED_AT)) > _LOST_AFTER:
-                    write(offset(place, IS_ASKED), 0)
+                if cycles() - read(place, _ASKED_AT) > _LOST_AFTER:
+                    write(place, IS_ASKED, 0)
                 continue
             helpers += 1
-            while read(state) != _DONE:
+            while read(place, _STATE) != _DONE:
                 looks += 1
                 if looks < _PATIENCE:
                     relax()
                 else:
-                    call_c(offset(team, GIVE_WAY), ())
+                    call_c(team, GIVE_WAY, ())
         if helpers == 0:  # threads sleep, and were woken in vain
-            write(offset(team, BALANCE), read(offset(team, BALANCE)) - read(offset(team, WAKE)))
+            write(team, BALANCE, read(team, BALANCE) - read(team, WAKE))
         end(team)
         return True
 
@@ -247,15 +245,15 @@ def ends_of_loops(kinds: tuple[Any, ...]) -> tuple[Any, Any]:
     arguments_kind = types.Tuple(kinds)
 
     def share(place, worker):  # type: ignore[no-untyped-def]
-        workers, grain, turned, job, stored = pick_up(place, _WORK_KIND)
-        team, tasks = words_at(offset(job, TEAM)), job[TASKS]
+        workers, grain, turned, job, stored = pick_up(place, 0, _WORK_KIND)
+        team, tasks = words_at(job, TEAM), job[TASKS]
         arguments = tuple_at(stored, arguments_kind)
-        own = offset(bytes_at(offset(team, SCRATCH)), worker * job[ROOM])
+        own = offset(bytes_at(team, SCRATCH), worker * job[ROOM])
         for turn in range(workers):
             mine = (worker + turn) % workers
             first_of_share, end_of_share = mine * tasks // workers, (mine + 1) * tasks // workers
-            counter = offset(team, (1 + mine) * PLACE_STEP + _COUNTER)
-            first = first_of_share + fetch_and_add(counter, grain)
+            counter = (1 + mine) * PLACE_STEP + _COUNTER
+            first = first_of_share + fetch_and_add(team, counter, grain)
             while first < end_of_share:
                 last = min(first + grain, end_of_share)
                 if turned != 0:
@@ -263,12 +261,12 @@ def ends_of_loops(kinds: tuple[Any, ...]) -> tuple[Any, Any]:
                     part = own, both - last, both - first
                 else:
                     part = own, first, last
-                call_numba(offset(job, SERIAL), arguments, part)
-                first = first_of_share + fetch_and_add(counter, grain)
+                call_numba(job, SERIAL, arguments, part)
+                first = first_of_share + fetch_and_add(team, counter, grain)
         if worker == 0:
-            write(offset(team, _WAITING), cycles())
+            write(team, _WAITING, cycles())
 
     def entry(job, arguments):  # type: ignore[no-untyped-def]
-        return call_stored(offset(job, RUN), job, arguments)
+        return call_stored(job, RUN, arguments)
 
     return share, entry

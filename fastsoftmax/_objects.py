@@ -156,7 +156,7 @@ def call_kernel(_context, kernel, arrays, _tasks):  # type: ignore[no-untyped-de
 
 
 @intrinsic
-def call_released(_context, place, words, given):  # type: ignore[no-untyped-def]
+def call_released(_context, words, _number, given):  # type: ignore[no-untyped-def]
     """The same as `call_stored`, while other Python threads run."""
 
     def codegen(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> Any:
@@ -166,4 +166,4 @@ def call_released(_context, place, words, given):  # type: ignore[no-untyped-def
         api.restore_thread(state)
         return found
 
-    return types.boolean(place, words, given), codegen
+    return types.boolean(words, types.intp, given), codegen

@@ -212,9 +212,9 @@ def _share_out(record, input, result, where, second):  # type: ignore[no-untyped
     job, table = follow(record, _JOB), follow(record, _TABLE)
     both = follow(input, DATA), follow(result, DATA)
     if record[_BESIDES] == 0:
-        return call_released(offset(job, RUN), job, both + (table,))  # noqa: RUF005
+        return call_released(job, RUN, both + (table,))  # noqa: RUF005
     operands = both + _others(record, where, second)
-    return call_released(offset(job, RUN), job, operands + (table,))  # noqa: RUF005
+    return call_released(job, RUN, operands + (table,))  # noqa: RUF005
 
 
 def _recall(records, name, input, dim, dtype, axis, out, where, temperature, workers, second):  # type: ignore[no-untyped-def]

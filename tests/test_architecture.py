@@ -52,7 +52,7 @@ FLOORS = [
     ["_launch", "_team"],  # how many threads
     ["kernels"],  # arithmetic
     # how kernels become machine code
-    ["_jit", "_loops", "_addresses", "_device", "_cache", "_cpu", "_objects"],
+    ["_jit", "_loops", "_addresses", "_compilers", "_cache", "_cpu", "_objects"],
     [
         "_arguments",
         "_compiling",

@@ -101,9 +101,9 @@ def test_a_launch_that_was_held_up_is_paid_for_by_calls_on_one_thread(layer: str
     def uneven(words, _table, _scratch, first, _last):
         if first == 0:
             for _ in range(100_000_000):
-                if read(words) != 0:
+                if read(words, 0) != 0:
                     break
-        elif exchange(words, 1) == 0:
+        elif exchange(words, 0, 1) == 0:
             begin = cycles()
             while cycles() - begin < 100_000_000:
                 pass

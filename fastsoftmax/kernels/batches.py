@@ -83,10 +83,10 @@ def batch_slices(length: int, itemsize: int) -> int:
 
 
 @device
-def _row_at(bases: Any, slice_: Any, batch: Any, operand: Any, stands: Any, buffer: Any) -> Any:
+def _row_at(base: Any, slice_: Any, batch: Any, operand: Any, stands: Any, buffer: Any) -> Any:
     """Where a slice of an operand is: where it stands, or in `buffer`."""
     if stands:
-        return as_computed(slice_at(bases[operand], slice_, batch, operand), buffer)
+        return as_computed(slice_at(base, slice_, batch, operand), buffer)
     return buffer
 
 
@@ -159,8 +159,9 @@ def _batches(operation: Operation, bare: bool, writes: bool) -> Any:
         clear(states, PARTS * MOST_SLICES)
         for i in range(MOST_SLICES):
             degrees[i] = 1.0
-        x_stands = is_plain(bases[SOURCE], dims, options, SOURCE, like)
-        g_stands = is_plain(bases[SECOND], dims, options, SECOND, like)
+        source, second = bases[SOURCE], bases[SECOND]
+        x_stands = is_plain(source, dims, options, SOURCE, like)
+        g_stands = is_plain(second, dims, options, SECOND, like)
         group, step = vector(like), vector_count(like)
         justified = not writes or not expects_underflow(operation)
         for begin in range(first, last, most):
@@ -190,9 +191,9 @@ def _batches(operation: Operation, bare: bool, writes: bool) -> Any:
                 framing = _framing(operation, load_like(settled, i, group), scope)
                 store_kinds(frames, i, MOST_SLICES, framing)
             for i in range(count):
-                place, x_here = i * apart, x_stands and shifts[i] == 0.0
-                x = _row_at(bases, begin + i, batch, SOURCE, x_here, advance(staged, place))
-                g = _row_at(bases, begin + i, batch, SECOND, g_stands, advance(other, place))
+                slice_, place, x_here = begin + i, i * apart, x_stands and shifts[i] == 0.0
+                x = _row_at(source, slice_, batch, SOURCE, x_here, advance(staged, place))
+                g = _row_at(second, slice_, batch, SECOND, g_stands, advance(other, place))
                 frame = load_kinds(frames, i, MOST_SLICES, 5, zero(like))
                 scope = numbers, heat_for(operation, degrees[i], like)
                 row = advance(kept, place)
@@ -212,8 +213,8 @@ def _batches(operation: Operation, bare: bool, writes: bool) -> Any:
                 describe(bases, begin + i, batch, plane, summaries, i)
             for i in range(count):
                 slice_, place, x_here = begin + i, i * apart, x_stands and shifts[i] == 0.0
-                x = _row_at(bases, slice_, batch, SOURCE, x_here, advance(staged, place))
-                g = _row_at(bases, slice_, batch, SECOND, g_stands, advance(other, place))
+                x = _row_at(source, slice_, batch, SOURCE, x_here, advance(staged, place))
+                g = _row_at(second, slice_, batch, SECOND, g_stands, advance(other, place))
                 block = kept_of(operation, x, advance(kept, place)), g
                 quotient = quotients[i], quotients[MOST_SLICES + i]
                 scope = quotient, cool_for(operation, degrees[i], like)

@@ -87,29 +87,18 @@ def _unpack_run(
 
 
 @device
-def _pack(tile: Any, pitch: Any, x: Any, step: Any, length: Any, run: Any) -> None:
-    """`_pack_run` in vectors that suit the run."""
+def _in_vectors(
+    move: Any, tile: Any, pitch: Any, place: Any, step: Any, length: Any, run: Any
+) -> None:
+    """`_pack_run` or `_unpack_run` in vectors that suit the run."""
     whole = vector(tile)
     half = lower_half(whole)
     if run > count_of(half):
-        _pack_run(tile, pitch, x, step, length, run, whole)
+        move(tile, pitch, place, step, length, run, whole)
     elif 2 * run > count_of(half):
-        _pack_run(tile, pitch, x, step, length, run, half)
+        move(tile, pitch, place, step, length, run, half)
     else:
-        _pack_run(tile, pitch, x, step, length, run, lower_half(half))
-
-
-@device
-def _unpack(tile: Any, pitch: Any, out: Any, step: Any, length: Any, run: Any) -> None:
-    """`_unpack_run` in vectors that suit the run."""
-    whole = vector(tile)
-    half = lower_half(whole)
-    if run > count_of(half):
-        _unpack_run(tile, pitch, out, step, length, run, whole)
-    elif 2 * run > count_of(half):
-        _unpack_run(tile, pitch, out, step, length, run, half)
-    else:
-        _unpack_run(tile, pitch, out, step, length, run, lower_half(half))
+        move(tile, pitch, place, step, length, run, lower_half(half))
 
 
 @device
@@ -122,7 +111,7 @@ def _batches(axes: Any) -> Any:
 
 
 @device
-def _fill(tile: Any, pitch: Any, bases: Any, operand: Any, bunch: Any, call: Any) -> None:
+def _fill(tile: Any, pitch: Any, base: Any, operand: Any, bunch: Any, call: Any) -> None:
     """Pack the runs of a bunch; lanes that none falls on become 0, or what comes after the last."""
     first, count, run = bunch
     length, axes, dims = call
@@ -132,8 +121,8 @@ def _fill(tile: Any, pitch: Any, bases: Any, operand: Any, bunch: Any, call: Any
         for j in range(length):
             store(tile, j * pitch + used // strip * strip, lanes(tile))
     for k in range(count):
-        x = run_at(bases[operand], first + k, 0, axes, operand)
-        _pack(advance(tile, k * run), pitch, x, step, length, run)
+        x = run_at(base, first + k, 0, axes, operand)
+        _in_vectors(_pack_run, advance(tile, k * run), pitch, x, step, length, run)
 
 
 def scratch_bytes(length: int, width: int, itemsize: int) -> int:
@@ -161,9 +150,9 @@ def _bunches(operation: Operation) -> Any:
             begin = task * together
             bunch = begin, min(together, batches - begin), run
             used = bunch[1] * run
-            _fill(tile, pitch, bases, SOURCE, bunch, call)
+            _fill(tile, pitch, bases[SOURCE], SOURCE, bunch, call)
             if inputs_of(operation) == 2:
-                _fill(other, pitch, bases, SECOND, bunch, call)
+                _fill(other, pitch, bases[SECOND], SECOND, bunch, call)
             raise_tops(tile, pitch, tops, length, used)
             gradual = False
             for i in range(0, used, strip):
@@ -183,7 +172,8 @@ def _bunches(operation: Operation) -> Any:
                 resolve(operation, (tile, other), pitch, notes, length, used)
             for k in range(bunch[1]):
                 out = run_at(bases[TARGET], begin + k, 0, axes, TARGET)
-                _unpack(advance(tile, k * run), pitch, out, step_out, length, run)
+                mine = advance(tile, k * run)
+                _in_vectors(_unpack_run, mine, pitch, out, step_out, length, run)
         if not justified:
             forget_underflows()
 

@@ -60,22 +60,27 @@ def turn_few_back(
 ) -> None:
     """Write the results of a tile, of as many slices as a vector holds, to rows."""
     if length <= 2:
-        _back(operation, rows, length, tiles, notes, shuffled, 2)
+        _two_back(operation, rows, length, tiles, notes, shuffled)
     elif length <= 4:
-        _back(operation, rows, length, tiles, notes, shuffled, 4)
+        _four_back(operation, rows, length, tiles, notes, shuffled)
     else:
-        _back(operation, rows, length, tiles, notes, shuffled, 8)
+        _eight_back(operation, rows, length, tiles, notes, shuffled)
 
 
-@device
-def _back(
-    operation: Any, rows: Any, length: Any, tiles: Any, notes: Any, shuffled: Any, size: Any
-) -> None:
-    vectors = _results(operation, tiles, notes, size)
-    if shuffled:
-        _store_whole(rows, vectors)
-    else:
-        _store_pieces(rows, length, vectors, size)
+def _back_by(size: int) -> Any:
+    @device
+    def back(operation, rows, length, tiles, notes, shuffled):
+        """`turn_few_back` of slices of at most `size` elements."""
+        vectors = _results(operation, tiles, notes, size)
+        if shuffled:
+            _store_whole(rows, vectors)
+        else:
+            _store_pieces(rows, length, vectors, size)
+
+    return back
+
+
+_two_back, _four_back, _eight_back = map(_back_by, (2, 4, 8))
 
 
 def _fits(tile: Value, size: int) -> bool:

@@ -317,7 +317,8 @@ def _narrow(operation: Operation, bare: bool, writes: bool) -> Any:
             if begin >= run:
                 batch += 1
                 begin, places = 0, run_with_masks(bases, batch, call, masks, like)
-            count = min(most, last - done, (run - begin + strip - 1) // strip)
+            count = min(most, last - done)
+            count = min(count, (run - begin + strip - 1) // strip)
             for i in range(count):
                 start = begin + i * strip
                 tiles = advance(tile, i * size), advance(other, i * size)

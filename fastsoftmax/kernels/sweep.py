@@ -229,7 +229,8 @@ def sweep(
     top, sums = splat(NEGATIVE_INFINITY, gathered(group)), start(group)
     # Rounds in which all three have a whole group, and the exponentials one more, or their last.
     most = last if last + count == length else last - count
-    rounds = max(0, min(most, below_length - below_length % count, length - lead))
+    most = min(most, below_length - below_length % count)
+    rounds = max(0, min(most, length - lead))
     rounds -= rounds % count
     if last > 0:
         state = reduce_argument(fetch(x, 0, group), numbers, frame), sums, top
