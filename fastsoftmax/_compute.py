@@ -81,8 +81,8 @@ class Call(NamedTuple):
 
     @property
     def is_single(self) -> bool:
-        """Whether nothing is computed: softmax of one element."""
-        return self.operation is ops.SOFTMAX and self.length == 1
+        """Whether nothing is computed: softmax of one element, or its logarithm."""
+        return self.operation in {ops.SOFTMAX, ops.LOGS} and self.length == 1
 
 
 def elementwise(call: Call) -> Array:
@@ -97,7 +97,7 @@ def elementwise(call: Call) -> Array:
     if call.is_single:
         (array,) = call.inputs
         logits, result = quiet(array.astype, call.dtype, copy=False), empty_like(array, call.dtype)
-        return _deliver(_plain.singles(logits, result, call.where), call.out)
+        return _deliver(_plain.singles(call.operation, logits, result, call.where), call.out)
     quotient = _temperature.divided_afterwards(call)
     call = _temperature.with_usual(call)
     stored = stored_of(call, work)
@@ -237,7 +237,8 @@ def _after_casts(call: Call, result: Array) -> Way | None:
 def _way_of(call: Call, result: Array) -> Way | None:
     """The way of calls whose inputs are cast and whose temperatures are checked."""
     if call.is_single:
-        return _ways.of_singles(_plain.singles, call.inputs[0], call.dtype)
+        singles = functools.partial(_plain.singles, call.operation)
+        return _ways.of_singles(singles, call.inputs[0], call.dtype)
     operands = operands_of(call, call.dtype, result)
     plan = plan_for(operands, _task_of(call, result))
     others = call.where, call.temperature if _has_temperatures(call) else None

@@ -15,15 +15,35 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, Any]
 
 
-def singles(array: Array, result: Array, where: Array | None) -> Array:
-    """Softmax of slices of one element, in `result`: 1, NaN where the element is not finite."""
+def singles(operation: ops.Operation, array: Array, result: Array, where: Array | None) -> Array:
+    """Softmax of slices of one element, in `result`, or its logarithm.
+
+    That is 1 or 0, NaN where the element is not finite.
+    """
     hidden = None if where is None else ~where  # before results are written, perhaps over it
-    number = result.dtype.type  # what NumPy does not know is not added to Python's numbers
-    quiet(np.subtract, array, array, result)
-    np.add(result, number(1), result)
+    number = result.dtype.type(operation is ops.SOFTMAX)
+    if result.itemsize == 2:
+        _finite_halves(number, array, result)
+    else:
+        quiet(np.subtract, array, array, result)
+        if number != 0:
+            np.add(result, number, result)
     if hidden is not None:
-        np.copyto(result, number(0), where=hidden)
+        np.copyto(result, result.dtype.type(operation.hidden_result), where=hidden)
     return result
+
+
+def _finite_halves(number: np.generic, array: Array, result: Array) -> None:
+    """Write a number where elements are finite, NaN elsewhere.
+
+    By bits: NumPy casts each of these numbers to float32 and back, 100000 in 0.6 ms.
+    """
+    usual, nan, infinity = np.array([number, np.nan, np.inf], result.dtype).view(np.uint16)
+    bits = result.view(np.uint16)
+    np.bitwise_and(array.view(np.uint16), infinity, bits)  # the exponent
+    np.equal(bits, infinity, bits, casting="unsafe")
+    np.multiply(bits, nan - usual, bits)
+    np.add(bits, usual, bits)
 
 
 def elementwise(call: Call) -> Array:

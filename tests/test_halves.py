@@ -93,6 +93,28 @@ def test_long_slices_side_by_side(half: Any, count: int) -> None:
 
 
 @HALF
+@pytest.mark.parametrize("relative", [SOFTMAX, LOG_SOFTMAX], ids=name_of)
+def test_slices_of_one_element_over_the_whole_dtype(relative: Relative, half: Any) -> None:
+    """As they stand, in steps, backwards, in place and masked."""
+    x, usual = np.arange(1 << 16, dtype=np.uint16).view(half), int(relative is SOFTMAX)
+    with np.errstate(invalid="ignore"):  # of NaN that signal
+        finite = np.isfinite(x.astype(np.float64))
+    wanted = np.where(finite, usual, np.nan)
+    shown = np.arange(x.size) % 3 > 0
+    masked = np.where(shown, wanted, 0 if usual else -np.inf)
+    for given in (x, np.repeat(x, 2)[::2], x[::-1].copy()[::-1]):
+        for _ in range(2):
+            got = relative.call(read_only(given)[:, None], 1)
+            assert got.dtype == half
+            np.testing.assert_array_equal(got[:, 0].astype(np.float64), wanted)
+            got = relative.call(given[None], 0, where=shown[None], out=given.copy()[None])
+            np.testing.assert_array_equal(got[0].astype(np.float64), masked)
+    in_place = x.copy()
+    relative.call(in_place[:, None], 1, out=in_place[:, None])
+    np.testing.assert_array_equal(in_place.astype(np.float64), wanted)
+
+
+@HALF
 @pytest.mark.parametrize("place", [0, 1])
 def test_two_elements_over_the_whole_dtype(half: Any, place: int) -> None:
     """Slices [x, 0] with each of the 65536 numbers x."""
