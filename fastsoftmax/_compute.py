@@ -107,7 +107,7 @@ def elementwise(call: Call) -> Array:
         past = passes_caches(array.size * stored.itemsize, across=True)
         target = empty_like(array, stored, call.dims if past else ())
     operands = operands_of(call, stored, target)
-    plan_for(operands, _task_of(call, target)).run(operands, call.workers)
+    plan_for(operands, _task_of(call)).run(operands, call.workers)
     if quotient is not None:
         quiet(np.divide, target, quotient, out=target)
     if target is call.out:
@@ -141,7 +141,7 @@ def outline(call: Call, *, writes: bool) -> tuple[Plan, tuple[str, ...]]:
     call = call._replace(inputs=tuple(inputs), dtype=stored)
     result = np.broadcast_to(NOTHING[2], call.shape) if not writes else NOTHING[2]
     operands = operands_of(call, stored, target, result)
-    task = _task_of(call, target)
+    task = _task_of(call)
     if not writes:
         task = task._replace(options=options_of(call) | ops.SUMMARY_WANTED)
     plan = plan_for(operands, task)
@@ -240,7 +240,7 @@ def _way_of(call: Call, result: Array) -> Way | None:
         singles = functools.partial(_plain.singles, call.operation)
         return _ways.of_singles(singles, call.inputs[0], call.dtype)
     operands = operands_of(call, call.dtype, result)
-    plan = plan_for(operands, _task_of(call, result))
+    plan = plan_for(operands, _task_of(call))
     others = call.where, call.temperature if _has_temperatures(call) else None
     shapes = {each.shape for each in others if each is not None}
     if plan.views and shapes - {call.shape}:
@@ -274,10 +274,9 @@ def of_dtype(operation: ops.Operation, dtype: np.dtype[Any]) -> ops.Operation:
     return operation
 
 
-def _task_of(call: Call, target: Array) -> Task:
-    """What is asked of a plan that writes results to `target`; `out` may be an input's memory."""
-    options = options_of(call) | ops.RESULTS
-    return Task(operation_of(call), options, call.dims, fresh=target is not call.out)
+def _task_of(call: Call) -> Task:
+    """What is asked of a plan that writes results."""
+    return Task(operation_of(call), options_of(call) | ops.RESULTS, call.dims)
 
 
 def options_of(call: Call) -> int:

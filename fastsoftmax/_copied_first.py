@@ -20,6 +20,7 @@ from fastsoftmax.kernels.copies import (
     sides_for,
     transpose_by,
 )
+from fastsoftmax.kernels.memory import LINE_BYTES
 from fastsoftmax.kernels.strides import SOURCE, TARGET
 
 if TYPE_CHECKING:
@@ -38,6 +39,11 @@ LEAST_BYTES = SECOND_LEVEL_BYTES // 8
 # Fewer elements whose neighbours are steps apart are gathered slice by slice as fast.  Over dim 0,
 # (64, 16) float32 in steps of two takes 2.0 us so, and 2.5 copied; (100, 100) 12.6 and 8.5.
 LEAST_IN_STEPS = 1 << 11
+# Neighbours that are further apart than the elements of slices have a line each, of which a copy
+# takes one element at a time: so much of these are to be in the caches.  The first of each two of
+# (8000, 64, 2) float32 over dim 1 take 0.6 ms as they lie, 2.8 copied; of (500, 1000, 2) 0.9 and
+# 0.6; of (3000, 100, 2) 0.48 and 0.38.
+MOST_LINES_BYTES = SECOND_LEVEL_BYTES // 16
 # Results that are copied and computed at a time: with their input, they are to be in the caches in
 # between.  (2000, 2000) float64 took 4.9 ms all at once, and takes 3.2.
 PIECE_BYTES = max(CPUS * SECOND_LEVEL_BYTES // 2, 1 << 20)
@@ -68,8 +74,8 @@ class _Copy(OneKernel):
 class CopiedFirst(Plan):
     """A plan to copy an input to where the results go, and to compute these in place.
 
-    Piece by piece, so that caches have each in between.  `in_place` gives the plans for operands
-    one of which is the result.
+    Piece by piece, so that caches have each in between.  Where another input is there already,
+    nothing is copied.  `standing` gives the plans for operands as they stand.
     """
 
     def __init__(
@@ -78,7 +84,7 @@ class CopiedFirst(Plan):
         moved: int,
         axes: Geometry,
         task: Task,
-        in_place: Callable[[tuple[Array, ...]], Plan],
+        standing: Callable[[tuple[Array, ...]], Plan],
     ) -> None:
         given, target = operands[moved], operands[TARGET]
         self._ndim, dtype = target.ndim, target.dtype
@@ -90,12 +96,13 @@ class CopiedFirst(Plan):
                 found = _axes_of(given[index], target[index])
                 assert found is not None  # as `_pieces` saw to
                 parts = _part(operands, index, self._ndim)
-                then = in_place(_in_place(parts, moved))
+                then = standing(_in_place(parts, moved))
                 known[shape] = _Copy(found, given.dtype, dtype, task), then
             self._pieces.append((index, *known[shape]))
         _, _, then = self._pieces[0]
         super().__init__(then.kind, axes, dtype, task, 0)
-        self.moved = moved
+        self.moved, self._standing = moved, standing
+        self._others = [each for each in task.touched if each not in {moved, TARGET}]
         self.cost = sum(copy.cost + then.cost for _, copy, then in self._pieces)
         self.tasks, self.streaming = then.tasks, then.streaming
         self.views = bool(self._pieces[0][0]) or then.views
@@ -116,6 +123,10 @@ class CopiedFirst(Plan):
         assert moved is not None
 
         def launch(operands: tuple[Array, ...]) -> None:
+            place = _place(operands[TARGET])
+            if any(_place(operands[each]) == place for each in self._others):
+                self._standing(operands).run(operands, workers)
+                return
             for index, copy, then in self._pieces:
                 parts = _part(operands, index, self._ndim)
                 launchers[copy]((parts[moved], parts[TARGET]))
@@ -140,7 +151,13 @@ def copied_along(source: Array, target: Array, dims: Dims) -> Geometry | None:
     if len(found.inner) == 2:
         return found if target.nbytes >= LEAST_BYTES else None
     # Slices whose own elements are steps apart are gathered as fast.
-    if any(target.strides[dim] == target.itemsize and target.shape[dim] > 1 for dim in dims):
+    along = [dim for dim in dims if target.shape[dim] > 1]
+    if any(target.strides[dim] == target.itemsize for dim in along):
+        return None
+    run = found.inner[0]
+    step = abs(run.strides[SOURCE]) * source.itemsize
+    is_long = run.size * LINE_BYTES >= MOST_LINES_BYTES
+    if is_long and any(abs(source.strides[dim]) < step for dim in along):
         return None
     return found if target.size >= LEAST_IN_STEPS else None
 
@@ -188,6 +205,12 @@ def _pieces(source: Array, target: Array, whole: Geometry, dims: Dims) -> list[I
         if all(map(is_wide, pieces)):
             return pieces
     return [()]
+
+
+def _place(array: Array) -> int:
+    """Where the memory of an array begins."""
+    place: int = array.__array_interface__["data"][0]
+    return place
 
 
 def _part(operands: tuple[Array, ...], index: Index, ndim: int) -> tuple[Array, ...]:

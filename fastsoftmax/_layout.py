@@ -184,15 +184,19 @@ def _kept(
 
 
 def _of_slices(operands: tuple[Array, ...], task: Task, plane: int) -> Plan:
-    used = task._replace(fresh=False)  # what another operand was copied to
+    def as_they_stand(operands: tuple[Array, ...]) -> Plan:
+        return _kept(_of_slices_as_they_stand, operands, task, plane)
+
     for moved in task.movable:
         axes = copied_along(operands[moved], operands[TARGET], task.dims)
         if axes is not None:
-            plan = CopiedFirst(
-                operands, moved, axes, task, lambda each: plan_for(each, used, plane)
-            )
+            plan = CopiedFirst(operands, moved, axes, task, as_they_stand)
             if len(axes.inner) > 1 or plan.kind in {"columns", "bunches", "split"}:
                 return plan
+    return as_they_stand(operands)
+
+
+def _of_slices_as_they_stand(operands: tuple[Array, ...], task: Task, plane: int) -> Plan:
     return _over_geometry(_plan, operands, task, plane)
 
 

@@ -30,8 +30,6 @@ class Task(NamedTuple):
     options: int
     """The sum of constants of kernels/operations.py."""
     dims: Dims
-    fresh: bool = False
-    """Whether the memory for results is known to be no operand's."""
 
     @property
     def is_bare(self) -> bool:
@@ -65,7 +63,7 @@ class Task(NamedTuple):
         """The operands one of which may be copied to where results go, before they are computed."""
         if self.touched == (SOURCE, TARGET):
             return (SOURCE,)
-        return (SECOND, SOURCE) if self.fresh and self.is_gradient else ()
+        return (SECOND, SOURCE) if self.is_gradient else ()
 
     @property
     def touched(self) -> tuple[int, ...]:

@@ -309,7 +309,7 @@ def test_gradients_beside_outputs_that_run_backwards(relative: Relative, dtype: 
 
 @pytest.mark.parametrize("relative", [BACKWARD, LOG_BACKWARD], ids=name_of)
 def test_gradients_in_place(relative: Relative, dtype: Any) -> None:
-    """The memory of results may be an input's, so the other is not copied there."""
+    """Where the memory of results is an input's, the other is not copied there."""
     y, g = logits((90, 70), dtype), logits((70, 90), dtype).T
     wanted = relative.call(np.ascontiguousarray(g), y, 1)
     for _ in range(2):
@@ -317,7 +317,25 @@ def test_gradients_in_place(relative: Relative, dtype: Any) -> None:
         assert_same_bits(relative.call(grad, y, 1, out=grad), wanted, "gradients")
         output = y.copy()
         assert_same_bits(relative.call(g, output, 1, out=output), wanted, "outputs")
-    assert not copying_plans()
+
+
+@pytest.mark.parametrize("relative", [BACKWARD, LOG_BACKWARD], ids=name_of)
+def test_gradients_into_out(relative: Relative, dtype: Any) -> None:
+    """Copied to it, unless it is the other input, in whichever order such calls come."""
+    y, g = logits((90, 70), dtype), logits((90, 70), dtype, 2.0)
+    transposed = read_only(np.array(g, order="F")), read_only(np.array(y, order="F"))
+    wanted = relative.call(g, y, 1)
+    for grad, output, moved in ((transposed[0], y, "grad_output"), (g, transposed[1], "output")):
+        for _ in range(3):
+            memory, out = framed(y, (0, 1))
+            assert relative.call(read_only(grad), read_only(output), 1, out=out) is out
+            assert_same_bits(out, wanted, moved)
+            assert_untouched(memory)
+            both = [each.copy(order="K") for each in (grad, output)]
+            other = both[moved == "grad_output"]
+            relative.call(*both, 1, out=other)
+            assert_same_bits(other, wanted, f"into the other than {moved}")
+    assert {plan.moved for plan in copying_plans()} == {SOURCE, SECOND}
 
 
 def test_summaries_copy_nothing(dtype: Any) -> None:
