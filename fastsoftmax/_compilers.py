@@ -6,9 +6,9 @@ is work for nothing, for some 40 functions a kernel: without it, compiling takes
 the time.  A part is typed and lowered, and the optimiser sees the kernel as a whole.
 
 What the sum of two integers is, Numba finds out in each place anew, by asking a dozen templates
-(of arrays, lists, dates): a sixth of the time.  It is told what it has found before.  And it would
-compile a part for each number that is written where it is called; the optimiser, which has it
-inlined there, sees the number anyway.
+(of arrays, lists, dates): a tenth of the time.  It is told what it has found before.  And it would
+compile a part for each integer that is written where it is called; the optimiser, which has it
+inlined there, sees the integer anyway.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ _NOT_NEEDED = {
 class _Remembering:
     """A typing context that remembers what Python's operators and functions return for numbers.
 
-    Parts of kernels are handed integers of which it is forgotten that they are known.
+    To a part of a kernel, an integer that is written where it is called is like any other.
     """
 
     def __init__(self, context: Any) -> None:

@@ -29,7 +29,8 @@ from fastsoftmax._cpu import CPUS
 from fastsoftmax._geometry import geometry
 from fastsoftmax._launch import LEAST_LAUNCH
 from fastsoftmax._places import Leading, Picking
-from fastsoftmax._plans import COST, OnePass, Split
+from fastsoftmax._plans import COST, OnePass
+from fastsoftmax._split import Split
 from fastsoftmax._tiling import bunch_width
 from fastsoftmax.kernels.class_gradients import most_classes
 from fastsoftmax.kernels.classes import LEAST_CLASSES, MOST_CLASSES

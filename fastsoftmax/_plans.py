@@ -6,7 +6,6 @@ fits is decided in `_layout`.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -20,24 +19,20 @@ from fastsoftmax._tiling import (
     LEAST_PAST_CACHES,
     batch_rows,
     bunch_width,
-    is_scattered,
     pair_width,
     reads_twice,
     shares_sets,
     tile_width,
 )
-from fastsoftmax.kernels import bunches, columns, interleaved, narrow, short, strips, whole
+from fastsoftmax.kernels import bunches, columns, narrow, short, strips, whole
 from fastsoftmax.kernels.batches import batch_slices, batches
 from fastsoftmax.kernels.class_gradients import class_gradients
 from fastsoftmax.kernels.classes import of_classes
-from fastsoftmax.kernels.column_blocks import reduce_column_blocks
-from fastsoftmax.kernels.column_results import pieces_in, write_columns
 from fastsoftmax.kernels.gradient_steps import MOST_SLICES
 from fastsoftmax.kernels.gradients import WIDTH_BYTES as GRADIENTS_BYTES
 from fastsoftmax.kernels.gradients import gradients
-from fastsoftmax.kernels.interleaved_results import write_interleaved
 from fastsoftmax.kernels.narrow_gradients import narrow_gradients
-from fastsoftmax.kernels.operations import MASKED, NEGATED, RESULTS, Operation
+from fastsoftmax.kernels.operations import MASKED, NEGATED, RESULTS
 from fastsoftmax.kernels.outcomes import PARTS
 from fastsoftmax.kernels.packing import tasks_in, tile_bytes
 from fastsoftmax.kernels.row_gradients import row_gradients
@@ -228,151 +223,100 @@ class OnePass(OneKernel):
         self, kind: str, geometry: Geometry, dtype: np.dtype[Any], task: Task, plane: int
     ) -> None:
         super().__init__(kind, geometry, dtype, task, plane, kind == "columns")
-        *above, run = geometry.batch
-        per_run = run.size
         self.is_bare = task.is_bare
-        writes = bool(task.options & RESULTS)
-        self.kernel = rows
-        if kind == "bunches":
-            self.kernel = bunches.bunches(task.operation)
-            self.width = bunch_width(geometry, self.item, task.operation.inputs)
-            size = bunches.scratch_bytes(geometry.length, self.width, self.item)
-            self.scratch = _rounded(size * task.operation.inputs)
-            together, runs = self.width // run.size, geometry.slices // run.size
-            above, per_run = [], -(-runs // together)
-        elif kind == "columns":
-            per_run = self._in_columns(geometry, dtype, task)
-        elif kind == "rows" and geometry.length <= block_of(self.item):
-            self.kernel = short.short
-            self.batch = batch_rows(geometry.length, self.item)
-            self.scratch = _rounded(short.scratch_bytes(geometry.length, self.item, self.batch))
-        elif kind == "rows":
-            self.scratch = _rounded(scratch_bytes(geometry.length, self.item))
-            self.least = LEAST_ROWS
-        elif kind == "along" and geometry.length <= block_of(self.item):
-            self.kernel = batches(task.operation, task.is_bare, writes)
-            self.batch = batch_slices(geometry.length, self.item)
-        elif kind == "along":
-            self.kernel = whole.along(task.operation, task.is_bare)
-            self.scratch = _rounded(-(-geometry.length // block_of(self.item)) * PARTS * 8)
-        elif kind == "gradients" and geometry.length <= SINGLE:
-            self.kernel, self.least = narrow_gradients(task.operation), MOST_SLICES
-        elif kind == "gradients":
-            self.kernel = row_gradients(task.operation)
-            self.batch = batch_slices(min(geometry.length, block_of(self.item)), self.item)
-        elif kind == "class_gradients":
-            self.kernel = class_gradients(task.operation, geometry.length)
-            per_run = -(-run.size // lanes_of(self.item))
-        elif kind == "classes":
-            asked = task.options & (MASKED | NEGATED)
-            self.kernel = of_classes(task.operation, geometry.length, asked)
-            group = lanes_of(self.item)
-            # Past the caches, the first group may have less slices than others.
-            per_run = -(-(run.size + (group - 1 if self.streaming else 0)) // group)
-        else:
-            self.kernel = narrow.narrow(task.operation, task.is_bare, writes)
-            per_run = -(-run.size // lanes_of(self.item))
+        self._writes = bool(task.options & RESULTS)
+        self._run = geometry.batch[-1].size
+        self._runs = geometry.slices // self._run
+        self.tasks = _CHOICES[kind](self, geometry, task)
         self.table = self._table(geometry)
-        self.tasks = math.prod(axis.size for axis in above) * per_run
         self.kernels = (self.kernel,)
 
-    def _in_columns(self, geometry: Geometry, dtype: np.dtype[Any], task: Task) -> int:
-        """Choose how columns are computed; returns the tasks of a run of them."""
-        operation, run = task.operation, geometry.batch[-1].size
-        inputs, streaming = operation.inputs, self.streaming and bool(task.options & RESULTS)
-        pair = pair_width(geometry, self.item, inputs, self._in_memory)
-        in_caches = not self._in_memory and reads_twice(geometry, dtype.itemsize)
+    # Each of these chooses a kernel, with what it takes, and returns the number of tasks.
+
+    def _in_rows(self, geometry: Geometry, _: Task) -> int:
+        if geometry.length <= block_of(self.item):
+            self.kernel = short.short
+            self.batch = batch_rows(geometry.length, self.item)
+            self.scratch = rounded(short.scratch_bytes(geometry.length, self.item, self.batch))
+        else:
+            self.kernel, self.least = rows, LEAST_ROWS
+            self.scratch = rounded(scratch_bytes(geometry.length, self.item))
+        return geometry.slices
+
+    def _along(self, geometry: Geometry, task: Task) -> int:
+        if geometry.length <= block_of(self.item):
+            self.kernel = batches(task.operation, task.is_bare, self._writes)
+            self.batch = batch_slices(geometry.length, self.item)
+        else:
+            self.kernel = whole.along(task.operation, task.is_bare)
+            self.scratch = rounded(-(-geometry.length // block_of(self.item)) * PARTS * 8)
+        return geometry.slices
+
+    def _gradients_along(self, geometry: Geometry, task: Task) -> int:
+        if geometry.length <= SINGLE:
+            self.kernel, self.least = narrow_gradients(task.operation), MOST_SLICES
+        else:
+            self.kernel = row_gradients(task.operation)
+            self.batch = batch_slices(min(geometry.length, block_of(self.item)), self.item)
+        return geometry.slices
+
+    def _in_groups(self, _: Geometry, task: Task) -> int:
+        self.kernel = narrow.narrow(task.operation, task.is_bare, self._writes)
+        return self._runs * self._groups(self._run)
+
+    def _gradients_of_classes(self, geometry: Geometry, task: Task) -> int:
+        self.kernel = class_gradients(task.operation, geometry.length)
+        return self._runs * self._groups(self._run)
+
+    def _of_classes(self, geometry: Geometry, task: Task) -> int:
+        asked = task.options & (MASKED | NEGATED)
+        self.kernel = of_classes(task.operation, geometry.length, asked)
+        # Past the caches, the first group may have less slices than others.
+        less = lanes_of(self.item) - 1 if self.streaming else 0
+        return self._runs * self._groups(self._run + less)
+
+    def _in_bunches(self, geometry: Geometry, task: Task) -> int:
+        self.kernel, inputs = bunches.bunches(task.operation), task.operation.inputs
+        self.width = bunch_width(geometry, self.item, inputs)
+        size = bunches.scratch_bytes(geometry.length, self.width, self.item)
+        self.scratch = rounded(size * inputs)
+        return -(-self._runs // (self.width // self._run))
+
+    def _in_columns(self, geometry: Geometry, task: Task) -> int:
+        inputs, itemsize = task.operation.inputs, self.dtype.itemsize
+        widths = geometry, self.item, inputs, self._in_memory
+        streaming, pair = self.streaming and self._writes, pair_width(*widths)
+        in_caches = not self._in_memory and reads_twice(geometry, itemsize)
         if inputs == 2 and task.is_plain and in_caches:
-            self.kernel, tiles, streaming = gradients(operation), 0, False
+            self.kernel, tiles, streaming = gradients(task.operation), 0, False
             self.width = GRADIENTS_BYTES // self.item
         elif pair and task.is_plain:
-            self.kernel = strips.strips(operation, bool(task.options & RESULTS))
+            self.kernel = strips.strips(task.operation, self._writes)
             self.width, tiles, self.least = pair, 2 * inputs, LEAST_CELLS
         else:
-            self.kernel = columns.columns(operation, task.is_bare)
-            self.width, tiles = tile_width(geometry, self.item, inputs, self._in_memory), inputs
-        self.scratch = _rounded(tile_bytes(geometry.length, self.width, self.item) * tiles)
-        self.turns = not shares_sets(geometry, dtype.itemsize)
-        return tasks_in(run, self.width, dtype.itemsize, streaming)
+            self.kernel = columns.columns(task.operation, task.is_bare)
+            self.width, tiles = tile_width(*widths), inputs
+        self.scratch = rounded(tile_bytes(geometry.length, self.width, self.item) * tiles)
+        self.turns = not shares_sets(geometry, itemsize)
+        return self._runs * tasks_in(self._run, self.width, itemsize, streaming)
+
+    def _groups(self, slices: int) -> int:
+        """Groups of as many slices as there are lanes."""
+        return -(-slices // lanes_of(self.item))
 
 
-class Split(Plan):
-    """A plan for slices of several blocks: reduce all blocks, join them, write all blocks."""
-
-    def __init__(
-        self, geometry: Geometry, dtype: np.dtype[Any], task: Task, plane: int, steps: str
-    ) -> None:
-        super().__init__("split", geometry, dtype, task, plane, steps == "across")
-        self.slices = geometry.slices
-        self.blocks = -(-geometry.length // block_of(self.item))
-        self.writes = bool(task.options & RESULTS)
-        self.reduce, self.write = (step(task.operation) for step in STEPS[steps])
-        tiles = task.operation.inputs
-        self.join: Kernel = whole.join(task.operation)
-        *above, run = geometry.batch
-        groups, block, size = self.slices, block_of(self.item), 0
-        if steps != "along":
-            groups = math.prod(axis.size for axis in above)
-        if steps == "across":
-            self.width = tile_width(geometry, self.item, tiles, self._in_memory)
-            pair = pair_width(geometry, self.item, tiles, self._in_memory)
-            if self._in_memory and not is_scattered(geometry, dtype.itemsize):
-                pair = 0
-            if pair and (task.is_bare or task.is_summary):
-                self.reduce, self.width, tiles = reduce_column_blocks(task.operation), pair, 2
-            size = tile_bytes(block, self.width, self.item)
-            groups *= tasks_in(run.size, self.width, dtype.itemsize, False)
-        elif steps == "interleaved":
-            self.width = run.size
-            size = interleaved.tile_bytes(block, run.size, self.item)
-        self.scratch = _rounded(size * tiles)
-        self.table = self._table(geometry)
-        self.tasks = self._pieces = groups * self.blocks
-        if steps == "across":
-            self._pieces = pieces_in(geometry.length, run.size, self.item)
-            self._pieces *= math.prod(axis.size for axis in above)
-        self._find_kernels()
-
-    def read(self, given: np.dtype[Any]) -> None:
-        """See `Plan.read`; what joins blocks reads no elements."""
-        self.reduce, self.write = self.reduce.reading(given), self.write.reading(given)
-        self._find_kernels()
-
-    def _find_kernels(self) -> None:
-        self.kernels = (self.reduce, self.write) if self.writes else (self.reduce,)
-
-    def launcher(self, workers: int | None) -> Launcher:
-        """See `Plan.launcher`."""
-
-        def job(kernel: Kernel, tasks: int, cost: float, workers: int | None) -> _launch.Job:
-            return _launch.Job(kernel, self.dtype, tasks, cost, workers, self.scratch)
-
-        reduce = job(self.reduce, self.tasks, self.cost / 2, workers)
-        join = job(self.join, self.slices, 0.0, 1)
-        write = job(self.write, self._pieces, self.cost / 2, workers)
-
-        def launch(operands: tuple[Array, ...]) -> None:
-            slices = np.zeros((whole.SLICE_ROWS, self.slices))
-            blocks = np.empty((PARTS, self.blocks, self.slices))
-            arguments = *operands, slices, blocks, self.table
-            reduce.run(arguments)
-            join.run(arguments)
-            if np.count_nonzero(slices[whole.SHIFT]):  # maxima too large for the kernels' frames
-                reduce.run(arguments)
-                join.run(arguments)
-            if self.writes:
-                write.run(arguments)
-
-        return launch
-
-
-STEPS: dict[str, tuple[Callable[[Operation], Kernel], ...]] = {
-    "along": (whole.reduce, whole.write),
-    "across": (columns.reduce_columns, write_columns),
-    "interleaved": (interleaved.reduce_interleaved, write_interleaved),
+_CHOICES: dict[str, Callable[[OnePass, Geometry, Task], int]] = {
+    "rows": OnePass._in_rows,
+    "along": OnePass._along,
+    "gradients": OnePass._gradients_along,
+    "narrow": OnePass._in_groups,
+    "classes": OnePass._of_classes,
+    "class_gradients": OnePass._gradients_of_classes,
+    "columns": OnePass._in_columns,
+    "bunches": OnePass._in_bunches,
 }
-"""How slices of several blocks are reduced and written, by how they lie in memory."""
 
 
-def _rounded(size: int) -> int:
+def rounded(size: int) -> int:
+    """Scratch memory of at least so many bytes."""
     return -(-size // SCRATCH_UNIT) * SCRATCH_UNIT

@@ -15,7 +15,7 @@ from fastsoftmax import _launch, _recall
 from fastsoftmax._casts import COMPUTED, reads, stored_as
 from fastsoftmax._compute import of_dtype, storage
 from fastsoftmax._dtypes import FLOAT32
-from fastsoftmax._plans import STEPS
+from fastsoftmax._split import STEPS
 from fastsoftmax.kernels import columns, narrow, whole
 from fastsoftmax.kernels import operations as ops
 from fastsoftmax.kernels.batches import batches

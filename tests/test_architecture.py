@@ -42,6 +42,7 @@ FLOORS = [
     [
         "_places",
         "_plans",
+        "_split",
         "_copied_first",
         "_task",
         "_tiling",

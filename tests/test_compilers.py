@@ -79,3 +79,16 @@ def test_python_functions_of_other_than_numbers_are_not_remembered() -> None:
 
     assert lengths((1, 2), (3, 4, 5)) == (2, 3, (1, 2, 3, 4, 5))
     assert lengths((1,), ()) == (1, 0, (1,))
+
+
+def test_a_part_is_compiled_once_for_all_integers() -> None:
+    @numba.njit(pipeline_class=DeviceCompiler, forceinline=True, no_cpython_wrapper=True)
+    def part(x, y, is_sum):  # type: ignore[no-untyped-def]
+        return x + y if is_sum else x * y
+
+    @numba.njit(pipeline_class=KernelCompiler)
+    def whole(x):  # type: ignore[no-untyped-def]
+        return part(x, 5, x > 0), part(x, 7, x > 0), part(3, x, x > 0), part(3, 5, x < 0)
+
+    assert whole(10) == (15, 17, 13, 15)
+    assert len(part.overloads) == 1
