@@ -101,8 +101,10 @@ class CopiedFirst(Plan):
             self._pieces.append((index, *known[shape]))
         _, _, then = self._pieces[0]
         super().__init__(then.kind, axes, dtype, task, 0)
-        self.moved, self._standing = moved, standing
+        self.moved = moved
         self._others = [each for each in task.touched if each not in {moved, TARGET}]
+        # Not when it is wanted: those who launch don't have halves viewed as kernels see them.
+        self._standing = standing(operands)
         self.cost = sum(copy.cost + then.cost for _, copy, then in self._pieces)
         self.tasks, self.streaming = then.tasks, then.streaming
         self.views = bool(self._pieces[0][0]) or then.views
@@ -125,7 +127,7 @@ class CopiedFirst(Plan):
         def launch(operands: tuple[Array, ...]) -> None:
             place = _place(operands[TARGET])
             if any(_place(operands[each]) == place for each in self._others):
-                self._standing(operands).run(operands, workers)
+                self._standing.run(operands, workers)
                 return
             for index, copy, then in self._pieces:
                 parts = _part(operands, index, self._ndim)

@@ -41,7 +41,8 @@ def softmax_backward(
     Returns
     -------
     numpy.ndarray
-        Of the shape of `output`; 0 where `where` is False.
+        Of the shape of `output`, in the dtype that both inputs have in common; 0 where `where` is
+        False.
 
     Raises
     ------
@@ -99,7 +100,8 @@ def log_softmax_backward(
     Returns
     -------
     numpy.ndarray
-        Of the shape of `output`; 0 where `where` is False.
+        Of the shape of `output`, in the dtype that both inputs have in common; 0 where `where` is
+        False.
 
     Raises
     ------

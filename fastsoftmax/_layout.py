@@ -186,7 +186,7 @@ def _kept(
 
 def _of_slices(operands: tuple[Array, ...], task: Task, plane: int) -> Plan:
     def as_they_stand(operands: tuple[Array, ...]) -> Plan:
-        return _kept(_of_slices_as_they_stand, operands, task, plane)
+        return _over_geometry(_plan, operands, task, plane)
 
     for moved in task.movable:
         axes = copied_along(operands[moved], operands[TARGET], task.dims)
@@ -195,10 +195,6 @@ def _of_slices(operands: tuple[Array, ...], task: Task, plane: int) -> Plan:
             if len(axes.inner) > 1 or plan.kind in {"columns", "bunches", "split"}:
                 return plan
     return as_they_stand(operands)
-
-
-def _of_slices_as_they_stand(operands: tuple[Array, ...], task: Task, plane: int) -> Plan:
-    return _over_geometry(_plan, operands, task, plane)
 
 
 def _of_losses(operands: tuple[Array, ...], task: Task, _: int) -> Plan:

@@ -49,9 +49,19 @@ def top_k(
         remember(key, _summaries.leaders_shortcut(call, count, finish))
     result, places = _summaries.leaders(call, count)
     if call.where is not None:
-        shown = np.broadcast_to(call.where, call.shape).any(axis=along)
-        result[~shown] = 0
+        _let_masked_come_last(call.where, call.shape, along, result, places)
     return finish(result, places)
+
+
+def _let_masked_come_last(
+    where: Array, shape: tuple[int, ...], along: int, result: Array, places: Array
+) -> None:
+    """Also in slices that are NaN or masked as a whole, whose elements have no order."""
+    shown = np.moveaxis(np.broadcast_to(where, shape), along, -1)
+    unordered = np.isnan(result[..., 0])
+    order = np.argsort(~shown[unordered], axis=-1, kind="stable")
+    places[unordered] = order[:, : result.shape[-1]]
+    result[~np.take_along_axis(shown, places, axis=-1)] = 0
 
 
 def _finisher(ndim: int, along: int) -> Callable[[Array, Array], tuple[Array, Array]]:
@@ -81,12 +91,10 @@ def _sorted(call: Call, count: int, along: int) -> tuple[Array, Array]:
     keys = quiet(call.inputs[0].astype, call.dtype).real
     if call.temperature is not None:
         keys = np.where(np.isinf(call.temperature), 0, keys)  # all are alike
+    # Those of slices that are NaN come as they are, masked ones last.
+    keys = np.where(np.isnan(result).any(axis=along, keepdims=True), 0, keys)
     if call.where is not None:
         keys = np.where(call.where, keys, -np.inf)
     order = np.argsort(-keys, axis=along, kind="stable")
     indices = np.take(order, np.arange(count), axis=along)
-    wrong = np.isnan(result).any(axis=along, keepdims=True)
-    first = np.arange(count).reshape([-1 if i == along else 1 for i in range(result.ndim)])
-    indices = np.where(wrong, first, indices)
-    found = np.take_along_axis(result, indices, axis=along)
-    return np.where(wrong, call.dtype.type(np.nan), found), indices
+    return np.take_along_axis(result, indices, axis=along), indices

@@ -308,6 +308,7 @@ def test_gradients_beside_outputs_that_run_backwards(relative: Relative, dtype: 
 
 
 @pytest.mark.parametrize("relative", [BACKWARD, LOG_BACKWARD], ids=name_of)
+@EACH_DTYPE
 def test_gradients_in_place(relative: Relative, dtype: Any) -> None:
     """Where the memory of results is an input's, the other is not copied there."""
     y, g = logits((90, 70), dtype), logits((70, 90), dtype).T
@@ -320,6 +321,7 @@ def test_gradients_in_place(relative: Relative, dtype: Any) -> None:
 
 
 @pytest.mark.parametrize("relative", [BACKWARD, LOG_BACKWARD], ids=name_of)
+@EACH_DTYPE
 def test_gradients_into_out(relative: Relative, dtype: Any) -> None:
     """Copied to it, unless it is the other input, in whichever order such calls come."""
     y, g = logits((90, 70), dtype), logits((90, 70), dtype, 2.0)

@@ -176,6 +176,26 @@ def test_longdouble_and_complex_slices_that_softmax_makes_nan() -> None:
 
 
 @pytest.mark.parametrize("value", [NAN, INF])
+@pytest.mark.parametrize("kind", [FLOAT16, BFLOAT16, np.float32, np.float64, np.longdouble])
+def test_masks_of_slices_that_softmax_makes_nan(kind: Any, value: float) -> None:
+    """What is masked is 0 there as well, and comes last."""
+    for length in (3, 40, 5000):
+        for dim in (0, 1):
+            x = logits((4, length), np.float64).astype(kind)
+            x[1, length // 2] = value
+            shown = np.arange(4 * length).reshape(4, length) % 3 == 2
+            shown[1, length // 2], shown[3] = True, False
+            x, shown = (x, shown) if dim else (x.T, shown.T)
+            for k in (1, 2, 3):
+                got, places = top_k(read_only(x), k, dim, where=read_only(shown))
+                wanted = np.take_along_axis(softmax(x, dim, where=shown), places, axis=dim)
+                assert np.array_equal(got, wanted, equal_nan=True)
+                order = np.argsort(~shown.take(1, 1 - dim), kind="stable")[:k]
+                assert np.array_equal(places.take(1, 1 - dim), order)
+                assert places.take(3, 1 - dim).tolist() == [*range(k)]
+
+
+@pytest.mark.parametrize("value", [NAN, INF])
 def test_slices_that_softmax_makes_nan(dtype: Any, value: float) -> None:
     for length in (3, 40, 100, 5000):
         x = logits((4, length), dtype).copy()
