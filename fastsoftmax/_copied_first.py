@@ -104,10 +104,10 @@ class CopiedFirst(Plan):
         self.moved = moved
         self._others = [each for each in task.touched if each not in {moved, TARGET}]
         # Not when it is wanted: those who launch don't have halves viewed as kernels see them.
-        self._standing = standing(operands)
+        self._standing = standing(operands) if self._others else then
         self.cost = sum(copy.cost + then.cost for _, copy, then in self._pieces)
         self.tasks, self.streaming = then.tasks, then.streaming
-        self.views = bool(self._pieces[0][0]) or then.views
+        self.views = bool(self._pieces[0][0]) or then.views or self._standing.views
         self.kernels = tuple(
             {kernel for pair in known.values() for plan in pair for kernel in plan.kernels}
         )
