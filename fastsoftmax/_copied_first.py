@@ -210,7 +210,7 @@ def _pieces(source: Array, target: Array, whole: Geometry, dims: Dims) -> list[I
 
 
 def _place(array: Array) -> int:
-    """Where the memory of an array begins."""
+    """Where the memory of an array begins, be it seen through a view that is read-only or not."""
     place: int = array.__array_interface__["data"][0]
     return place
 

@@ -57,8 +57,10 @@ def _let_masked_come_last(
     where: Array, shape: tuple[int, ...], along: int, result: Array, places: Array
 ) -> None:
     """Also in slices that are NaN or masked as a whole, whose elements have no order."""
-    shown = np.moveaxis(np.broadcast_to(where, shape), along, -1)
     unordered = np.isnan(result[..., 0])
+    if not unordered.any():
+        return
+    shown = np.moveaxis(np.broadcast_to(where, shape), along, -1)
     order = np.argsort(~shown[unordered], axis=-1, kind="stable")
     places[unordered] = order[:, : result.shape[-1]]
     result[~np.take_along_axis(shown, places, axis=-1)] = 0

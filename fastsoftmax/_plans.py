@@ -262,18 +262,18 @@ class OnePass(OneKernel):
 
     def _in_groups(self, _: Geometry, task: Task) -> int:
         self.kernel = narrow.narrow(task.operation, task.is_bare, self._writes)
-        return self._runs * self._groups(self._run)
+        return self._groups(self._run)
 
     def _gradients_of_classes(self, geometry: Geometry, task: Task) -> int:
         self.kernel = class_gradients(task.operation, geometry.length)
-        return self._runs * self._groups(self._run)
+        return self._groups(self._run)
 
     def _of_classes(self, geometry: Geometry, task: Task) -> int:
         asked = task.options & (MASKED | NEGATED)
         self.kernel = of_classes(task.operation, geometry.length, asked)
         # Past the caches, the first group may have less slices than others.
         less = lanes_of(self.item) - 1 if self.streaming else 0
-        return self._runs * self._groups(self._run + less)
+        return self._groups(self._run + less)
 
     def _in_bunches(self, geometry: Geometry, task: Task) -> int:
         self.kernel, inputs = bunches.bunches(task.operation), task.operation.inputs
@@ -301,8 +301,8 @@ class OnePass(OneKernel):
         return self._runs * tasks_in(self._run, self.width, itemsize, streaming)
 
     def _groups(self, slices: int) -> int:
-        """Groups of as many slices as there are lanes."""
-        return -(-slices // lanes_of(self.item))
+        """Groups of as many slices as there are lanes, if each run has so many slices."""
+        return self._runs * -(-slices // lanes_of(self.item))
 
 
 _CHOICES: dict[str, Callable[[OnePass, Geometry, Task], int]] = {
