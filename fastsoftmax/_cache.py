@@ -15,9 +15,9 @@ import contextlib
 import hashlib
 import os
 import pickle
+import re
 import shutil
 import sys
-import tempfile
 import time
 import warnings
 from importlib import resources
@@ -31,10 +31,25 @@ from numba.core.compiler import CompileResult
 from numba.core.runtime import rtsys
 from numba.core.serialize import dumps
 
+from fastsoftmax._replacing import TEMPORARY, replacing
 from fastsoftmax._version import __version__
 
 DIRECTORY_VARIABLE = "FASTSOFTMAX_CACHE_DIR"
+_ENGINE = (
+    "addresses",
+    "cache",
+    "compilers",
+    "cpu",
+    "jit",
+    "loops",
+    "objects",
+    "recall",
+    "replacing",
+)
 _DIGEST_BYTES = 32
+_SUFFIX = ".kernel"
+_FOLDER_DIGITS = 16
+_FOLDER = re.compile(f"[0-9a-f]{{{_FOLDER_DIGITS}}}")
 _UNUSED_DAYS = 30
 
 
@@ -75,7 +90,17 @@ def fingerprint(options: object) -> str:
 def _sources() -> dict[str, bytes]:
     """The files of the engine: the kernels, and the modules that make code of them."""
     package = resources.files("fastsoftmax")
-    engine = "addresses", "cache", "compilers", "cpu", "jit", "loops", "objects", "recall"
+    engine = (
+        "addresses",
+        "cache",
+        "compilers",
+        "cpu",
+        "jit",
+        "loops",
+        "objects",
+        "recall",
+        "replacing",
+    )
     files = [package / f"_{name}.py" for name in engine]
     files += [file for file in (package / "kernels").iterdir() if file.name.endswith(".py")]
     return {file.name: file.read_bytes() for file in files}
@@ -96,7 +121,7 @@ class KernelCache(_Cache):  # type: ignore[misc]  # Numba has no type hints
     @property
     def cache_path(self) -> str:
         folder = directory()
-        return str(folder / self._fingerprint[:16]) if folder else ""
+        return str(folder / self._fingerprint[:_FOLDER_DIGITS]) if folder else ""
 
     def path(self, signature: Any, context: Any) -> Path | None:
         """The file for a signature and processor."""
@@ -104,7 +129,7 @@ class KernelCache(_Cache):  # type: ignore[misc]  # Numba has no type hints
             return None
         key = self._fingerprint, str(signature), context.codegen().magic_tuple()
         digest = hashlib.sha256(repr(key).encode()).hexdigest()
-        return Path(self.cache_path) / f"{self._name}-{digest[:24]}.kernel"
+        return Path(self.cache_path) / f"{self._name}-{digest[:24]}{_SUFFIX}"
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         path = self.path(sig, target_context)
@@ -135,7 +160,8 @@ class KernelCache(_Cache):  # type: ignore[misc]  # Numba has no type hints
             path.parent.mkdir(parents=True, exist_ok=True)
             if is_new:
                 _remove_unused(path.parent)
-            _replace(path, hashlib.sha256(payload).digest() + payload)
+            with replacing(path) as file:
+                file.write(hashlib.sha256(payload).digest() + payload)
         except Exception as problem:
             self._warn(path.parent, problem)
 
@@ -163,23 +189,21 @@ class KernelCache(_Cache):  # type: ignore[misc]  # Numba has no type hints
         """Numba's word for forgetting; files are told apart by their names instead."""
 
 
-def _replace(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all, whoever else writes it now."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        Path(temporary).replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            Path(temporary).unlink()
-        raise
-
-
 def _remove_unused(current: Path) -> None:
-    """Remove the folders of other fingerprints that nobody wrote to for a while."""
+    """Remove the folders of other fingerprints that nobody wrote to for a while.
+
+    And no others: the folder of the cache may be one where somebody keeps more than that.
+    """
     oldest = time.time() - _UNUSED_DAYS * 24 * 3600
     for other in current.parent.iterdir():
         with contextlib.suppress(OSError):
-            if other != current and other.is_dir() and other.stat().st_mtime < oldest:
+            if other != current and _is_ours(other) and other.stat().st_mtime < oldest:
                 shutil.rmtree(other, ignore_errors=True)
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether a folder is named after a fingerprint and holds nothing but kernels."""
+    if folder.is_symlink() or not (folder.is_dir() and _FOLDER.fullmatch(folder.name)):
+        return False
+    patterns = f"*{_SUFFIX}", TEMPORARY
+    return all(any(each.match(pattern) for pattern in patterns) for each in folder.iterdir())

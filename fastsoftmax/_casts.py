@@ -17,7 +17,6 @@ from fastsoftmax._cpu import HAS_HALF
 from fastsoftmax._dtypes import FLOAT32, FLOAT64
 from fastsoftmax._extremes import is_exact
 from fastsoftmax._quiet import quiet
-from fastsoftmax.kernels import operations as ops
 
 if TYPE_CHECKING:
     from fastsoftmax._compute import Call
@@ -87,8 +86,9 @@ def whole_elements(array: Array) -> bool:
 
 def cast(call: Call, array: Array, target: Array) -> None:
     """Write `array`, cast to the dtype of the call first, to `target`."""
-    differs = call.operation is not ops.BACKWARD and call.dtype == target.dtype
-    if differs and not is_exact(array, target.dtype):
+    # Softmax and its logarithm are the same of a slice that is shifted; gradients are not.
+    may_shift = call.operation.inputs == 1 and call.dtype == target.dtype
+    if may_shift and not is_exact(array, target.dtype):
         _cast_wide_integers(call, array, target)
     else:
         cast_rounding(call, array, target)

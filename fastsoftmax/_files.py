@@ -1,22 +1,17 @@
-"""Arrays in files, .npy and .csv: read with clear errors, replaced only whole.
-
-A result is written to a temporary file beside its place and renamed there when it is
-complete, so that a reader, a full disk or a killed process never leaves half a file where
-there was a whole one.
-"""
+"""Arrays in files, .npy and .csv: read with clear errors, replaced only whole."""
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import os
-import secrets
 import stat
 from array import array as numbers_array
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from fastsoftmax._replacing import replacing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -147,11 +142,13 @@ def check_output(path: Path) -> None:
 def write(path: Path, array: Array) -> None:
     """Write an array to a file, which is replaced whole or left as it is."""
     try:
-        with _replacing(_target(path)) as file:
+        with replacing(_target(path)) as file:
             if is_csv(path):
                 np.savetxt(file, array, fmt="%s", delimiter=",")
             else:
                 np.lib.format.write_array(file, array, allow_pickle=False)
+            file.flush()
+            os.fsync(file.fileno())
     except OSError as problem:
         raise FileError(f"cannot write {path}: {problem.strerror or problem}") from problem
 
@@ -159,21 +156,3 @@ def write(path: Path, array: Array) -> None:
 def _target(path: Path) -> Path:
     """The file that is replaced: what a symbolic link points to, not the link."""
     return Path(os.path.realpath(path))
-
-
-@contextlib.contextmanager
-def _replacing(target: Path) -> Iterator[BinaryIO]:
-    """A file that takes the place of `target`, and its permissions, if all goes well."""
-    temporary = target.with_name(f".fastsoftmax-{secrets.token_hex(8)}.tmp")
-    try:
-        with temporary.open("xb") as file:
-            if target.exists():
-                temporary.chmod(target.stat().st_mode & 0o777)
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(target)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise

@@ -62,6 +62,7 @@ FLOORS = [
         "_extremes",
         "_memory",
         "_quiet",
+        "_replacing",
         "_shortcuts",
         "_version",
     ],

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import pickle
 import shutil
 import signal
+import stat
 import sys
 import textwrap
+import time
 from pathlib import Path
-from typing import Any
 
-import modules
 import processes
 import pytest
-from modules import PACKAGE
 
 from fastsoftmax import _cache
 
@@ -99,6 +99,35 @@ def test_compiling_leaves_the_garbage_collector_as_it_was(tmp_path: Path, collec
 def test_nothing_but_the_cache_lets_a_process_do_without_compiler(tmp_path: Path) -> None:
     with pytest.raises(AssertionError, match="something was compiled"):
         call(tmp_path, WITHOUT_COMPILER)
+
+
+def test_folders_of_other_versions_are_removed_when_they_are_old(folder: Path) -> None:
+    """And nothing else that is there, whatever its name and age."""
+    (current,) = folder.iterdir()
+    old = _cache._UNUSED_DAYS * 24 * 3600 + 3600
+    unused, used, mixed, other, linked, file = (
+        folder / name for name in ("0" * 16, "1" * 16, "2" * 16, "data", "3" * 16, "4" * 16)
+    )
+    for each in (unused, used, mixed, other):
+        each.mkdir()
+        (each / "a-kernel.kernel").write_bytes(b"")
+    (unused / ".fastsoftmax-0.tmp").write_bytes(b"")
+    (mixed / "a-letter.txt").write_bytes(b"")
+    file.write_bytes(b"")
+    linked.symlink_to(other)
+    for each in (unused, mixed, other, file):
+        os.utime(each, times=(time.time() - old,) * 2)
+    shutil.rmtree(current)
+    assert call(folder) == ""
+    assert set(folder.iterdir()) == {current, used, mixed, other, linked, file}
+    assert [each.name for each in other.iterdir()] == ["a-kernel.kernel"]
+
+
+def test_kernels_may_be_read_by_whom_the_umask_lets(tmp_path: Path) -> None:
+    for mask, mode in ((0o022, 0o644), (0o077, 0o600)):
+        folder = tmp_path / str(mask)
+        assert call(folder, f"import os\nos.umask({mask})\n" + CALL) == ""
+        assert stat.S_IMODE(kernel_in(folder).stat().st_mode) == mode
 
 
 def test_a_kernel_knows_where_its_code_is(folder: Path) -> None:
@@ -201,97 +230,6 @@ def test_the_folder_is_chosen_by_these_variables(tmp_path: Path) -> None:
     if sys.platform == "linux":
         assert chosen(XDG_CACHE_HOME="/c") == "/c/fastsoftmax"
         assert chosen(HOME="/d") == "/d/.cache/fastsoftmax"
-
-
-# --- Keys -----------------------------------------------------------------------------
-
-
-def test_every_source_of_the_engine_is_in_the_key(tmp_path: Path) -> None:
-    """A comment more in any file that decides on machine code makes another key."""
-    ignored = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(PACKAGE, tmp_path / "fastsoftmax", ignore=ignored)
-    code = """
-    import sys
-    from pathlib import Path
-    sys.path.insert(0, sys.argv[1])
-    from fastsoftmax import _cache
-    package = Path(_cache.__file__).parent
-    assert package.parent == Path(sys.argv[1]).resolve(), package
-    key = _cache.fingerprint(())
-    for name in sys.argv[2:]:
-        file = package / name
-        content = file.read_bytes()
-        file.write_bytes(content + b"# more")
-        if _cache.fingerprint(()) == key:
-            print(file)
-        file.write_bytes(content)
-    (package / "kernels" / "another.py").touch()
-    if _cache.fingerprint(()) == key:
-        print("a new file")
-    """
-    engine = [str(path.relative_to(PACKAGE)) for path in modules.below("kernels")]
-    assert len(engine) > 15
-    assert processes.run(code, str(tmp_path), *engine) == ""
-
-
-def test_options_and_versions_are_in_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    key = _cache.fingerprint({"fastmath": False})
-    assert _cache.fingerprint({"fastmath": False}) == key
-    assert _cache.fingerprint({"fastmath": True}) != key
-    for module, name in [
-        (_cache, "__version__"),
-        (_cache.numba, "__version__"),
-        (_cache.llvmlite, "__version__"),
-        (sys, "version"),
-    ]:
-        with monkeypatch.context() as changed:
-            changed.setattr(module, name, "another")
-            assert _cache.fingerprint({"fastmath": False}) != key
-    assert _cache.fingerprint({"fastmath": False}) == key
-
-
-def test_the_options_of_kernels_are_those_in_the_key() -> None:
-    code = """
-    from fastsoftmax import _jit
-    {change}
-    _jit._fingerprint.cache_clear()
-    print(_jit._fingerprint())
-    """
-    changes = [
-        "",
-        "_jit._OPTIONS['fastmath'] = True",
-        "_jit._OPTIONS['boundscheck'] = True",
-        "_jit._INLINED['forceinline'] = False",
-        "_jit._APART['forceinline'] = True",
-        "_jit.VECTOR_BYTES = 8",
-    ]
-    keys = {processes.run(code.format(change=change)) for change in changes}
-    assert len(keys) == len(changes)
-
-
-def test_processors_and_signatures_have_files_of_their_own() -> None:
-    class Context:
-        def __init__(self, *tuple_: str) -> None:
-            self.magic = tuple_
-
-        def codegen(self) -> Any:
-            return self
-
-        def magic_tuple(self) -> tuple[str, ...]:
-            return self.magic
-
-    cache = _cache.KernelCache("rows-serial", "abc")
-    known = Context("x86_64", "znver3", "+avx2")
-    paths = {
-        cache.path("(float32)", known),
-        cache.path("(float64)", known),
-        cache.path("(float32)", Context("x86_64", "znver3", "+avx2,+avx512f")),
-        cache.path("(float32)", Context("x86_64", "skylake", "+avx2")),
-        _cache.KernelCache("rows-parallel", "abc").path("(float32)", known),
-        _cache.KernelCache("rows-serial", "abd").path("(float32)", known),
-    }
-    assert len(paths) == 6
-    assert cache.path("(float32)", known) in paths
 
 
 # --- Several processes, and processes that are stopped --------------------------------
