@@ -115,7 +115,9 @@ def log_softmax_backward(
     Notes
     -----
     Within 4 ULP of the largest term, where the exponential and, for a temperature below 1, what is
-    divided by it are normal numbers.  An infinite gradient makes NaN of its slice.
+    divided by it are normal numbers.  An infinite gradient makes NaN of its slice; where
+    the exponential of `output` is infinite, as that of no logarithm of a probability is, so is the
+    result, or NaN.
 
     Examples
     --------

@@ -9,13 +9,17 @@ import pytest
 from arrays import Layout, logits, read_only
 from reference import slices_of
 from relatives import (
+    BACKWARD,
     FEW_LAYOUTS,
     LOG_BACKWARD,
     LOG_SOFTMAX,
     LOGSUMEXP,
+    MOST_ULPS_OF_TERM,
     RELATIVES,
     SOFTMIN,
     Relative,
+    errors_in_units_of,
+    largest_term,
     name_of,
 )
 
@@ -216,6 +220,38 @@ def test_64_bit_integers_at_their_extremes(kind: str) -> None:
 def test_logsumexp_of_64_bit_integers_at_their_extremes() -> None:
     x = np.array([[2**63 - 1, 0], [-(2**63), -(2**63)], [2**53 + 1, 2**53 + 1]])
     LOGSUMEXP.assert_accurate(logsumexp(x, 1, keepdim=True), (x,), 1, "int64")
+
+
+@pytest.mark.parametrize("relative", [BACKWARD, LOG_BACKWARD], ids=name_of)
+@pytest.mark.parametrize("kind", [np.int64, np.uint64])
+def test_gradients_of_integers_too_large_for_float64(relative: Relative, kind: Any) -> None:
+    """They are rounded: no shift makes differences of them, as logits allow."""
+    large = np.array([[2**60 + 1, 3, 5], [2, 2**60 + 1, 2**53 + 1]], kind)
+    small = np.array([[-0.5, -1.5, -2.0], [-1.0, -0.25, -3.0]])
+    for _ in range(3):
+        result = relative.call(large, small, 1)
+        assert np.array_equal(result, relative.call(large.astype(np.float64), small, 1))
+        relative.assert_accurate(result, (large.astype(np.float64), small), 1, kind)
+        result = relative.call(small, large, 1)
+        wanted = relative.call(small, large.astype(np.float64), 1)
+        assert np.array_equal(result, wanted, equal_nan=True)
+
+
+@pytest.mark.parametrize("length", LENGTHS)
+def test_outputs_whose_exponentials_are_infinite(dtype: Any, length: int) -> None:
+    """They are no logarithms of probabilities, and leave the others what they are."""
+    largest = np.log(np.finfo(dtype).max)
+    for layout in BATCHES:
+        for large in (0.9 * largest, largest + 0.5, 2 * largest, 1e6, 1e30, INF):
+            grad, output = rows_for(LOG_BACKWARD, length, dtype)
+            output[1:3, length // 2] = large
+            output[2, 0] = largest - 9.0
+            got = results(LOG_BACKWARD, layout, grad, output)
+            exact, usual = LOG_BACKWARD.exact(grad, output, 1), output < largest
+            assert not np.isfinite(got[~usual]).any()
+            scale = largest_term(LOG_BACKWARD, grad, output, 1)
+            errors = errors_in_units_of(scale[usual], got[usual], exact[usual])
+            assert errors.max() <= MOST_ULPS_OF_TERM, (layout, large)
 
 
 @EACH

@@ -29,6 +29,7 @@ With a temperature T, exp(x / T) has :math:`r = (x - n T h) / T`: the same steps
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, NamedTuple
 
 from numba.core import types
@@ -95,6 +96,11 @@ class Format(NamedTuple):
     def steps(self) -> int:
         """S."""
         return len(self.scales)
+
+    @property
+    def overflow(self) -> float:
+        """A number whose exponential is infinite; less by a little, and it is finite."""
+        return math.log(2.0) * (2.0 * self.bias + 2.0**-9)
 
 
 FORMATS = {

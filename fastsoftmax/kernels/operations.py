@@ -226,6 +226,15 @@ def begin(operation: Operation, like: Value) -> Sums:
 
 
 @formula
+def bounded(operation: Operation, x: Value) -> Value:
+    """Elements whose exponentials are the results, where these are infinite: no larger ones.
+
+    A frame that holds the least of them holds all.  Logarithms of probabilities are none.
+    """
+    return smallest(x, constant(x, "overflow")) if operation in LOG_BACKWARDS else x
+
+
+@formula
 def prepare(
     operation: Operation, x: Value, top: Any, numbers: Numbers, frame: Window, heat: Heat
 ) -> Any:
@@ -233,7 +242,7 @@ def prepare(
     if not operation.has_frame:
         return (x,)
     if operation not in LOGARITHMS:
-        return reduce_argument(x, numbers, frame, heat)
+        return reduce_argument(bounded(operation, x), numbers, frame, heat)
     is_top = equal(x, top)
     below = choose(is_top, splat(NEGATIVE_INFINITY, x), x)
     ties = choose(is_top, splat(1.0, x), splat(0.0, x))
@@ -276,7 +285,7 @@ def kept_alone(
     operation: Operation, x: Value, numbers: Numbers, frame: Window, heat: Heat
 ) -> Value:
     """The exponentials that are kept of the elements `x`, in their frame."""
-    return rounded(term(reduce_argument(x, numbers, frame, heat), numbers))
+    return rounded(term(reduce_argument(bounded(operation, x), numbers, frame, heat), numbers))
 
 
 @formula

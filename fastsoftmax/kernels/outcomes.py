@@ -33,6 +33,7 @@ from fastsoftmax.kernels.operations import (
     LOG_BACKWARDS,
     LOGARITHMS,
     Operation,
+    bounded,
     counts_ties,
 )
 from fastsoftmax.kernels.sums import join, parts_of, reciprocal, single_total, total_of, weigh
@@ -86,7 +87,7 @@ def frame_at(k: Any, like: Value, numbers: Numbers, heat: Heat) -> Any:
 def framed_top(operation: Operation, top: Value) -> Value:
     """The maximum by which the frame of a block is chosen."""
     if operation in LOG_BACKWARDS:  # terms that leave their frame: 1 has to be in it
-        return where_at_least(top, 0.0, top, 0.0)
+        return bounded(operation, where_at_least(top, 0.0, top, 0.0))
     return top
 
 
@@ -95,7 +96,7 @@ def needs_shift(
     operation: Operation, top: Value, like: Value, numbers: Numbers, heat: Heat
 ) -> Value:
     """Whether a slice with this maximum has to be shifted by it first."""
-    if not operation.has_frame:  # sums of products: nothing is
+    if operation.inputs == 2:  # no sums of exponentials: nothing is
         return is_above(top, math.inf)
     large = is_large(narrow(top, like), numbers, heat)
     if operation in LOGARITHMS:  # nothing but -inf is as good as nothing large
