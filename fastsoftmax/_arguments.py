@@ -146,7 +146,7 @@ def where_of(given: Any, shape: tuple[int, ...]) -> Array | None:
     """The mask, not yet broadcast to `shape`; None where there is none."""
     if given is None:
         return None
-    _refuse_masked("where", given)
+    refuse_masked("where", given)
     mask = as_array("where", given)
     if mask.dtype != np.bool_:
         raise TypeError(f"where has the dtype {mask.dtype}; it must be bool")
@@ -161,7 +161,7 @@ def temperature_of(given: Any, shape: tuple[int, ...], dims: Dims) -> Array | No
     """Temperatures in float64, one or not yet broadcast to `shape`; None where all are 1."""
     if given.__class__ is float and 0.0 < given < math.inf:
         return None if given == 1.0 else np.array([given])
-    _refuse_masked("temperature", given)
+    refuse_masked("temperature", given)
     try:
         array = np.asarray(given)
         if array.dtype.kind not in "iuf" and array.dtype.name != "bfloat16":
@@ -192,7 +192,7 @@ def temperature_of(given: Any, shape: tuple[int, ...], dims: Dims) -> Array | No
     return temperature
 
 
-def _refuse_masked(name: str, given: Any) -> None:
+def refuse_masked(name: str, given: Any) -> None:
     """Refuse elements that are masked themselves: nobody knows what is meant."""
     if isinstance(given, np.ma.MaskedArray) and np.ma.is_masked(given):
         raise ValueError(

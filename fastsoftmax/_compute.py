@@ -20,7 +20,7 @@ from fastsoftmax._casts import (
 )
 from fastsoftmax._dtypes import FLOAT32, FLOAT64, is_wide, kernel_dtype
 from fastsoftmax._layout import plan_for
-from fastsoftmax._memory import empty_like
+from fastsoftmax._memory import empty_like, laid_out_like
 from fastsoftmax._plans import NOTHING, Plan, passes_caches
 from fastsoftmax._quiet import quiet
 from fastsoftmax._task import Task
@@ -125,19 +125,20 @@ def outline(call: Call, *, writes: bool) -> tuple[Plan, tuple[str, ...]]:
     names = {SOURCE: "input"}
     if len(call.inputs) > 1:
         names = {SOURCE: "output", SECOND: "grad_output"}
-    copies, inputs = [], []
+    copies, target = [], call.out
     for name, each in zip(names.values(), call.inputs, strict=True):
-        ready = is_ready(call, each, stored)
-        if not ready:
+        if not is_ready(call, each, stored):
             copies.append(f"{name} as {stored}")
-        inputs.append(each if ready else np.empty_like(each, stored, subok=False))
-    array, target = inputs[0], call.out
     if target is None or _needs_temporary(call, target, stored):
         if target is not None or (writes and stored != call.dtype):
             copies.append("result")
-        target = np.empty_like(array, stored)
+        target = laid_out_like(call.inputs[0], stored)
     elif not writes:
         target = np.empty(1, stored)
+    inputs = [
+        each if is_ready(call, each, stored) else _memory_to_cast(call, each, stored, target)
+        for each in call.inputs
+    ]
     call = call._replace(inputs=tuple(inputs), dtype=stored)
     result = np.broadcast_to(NOTHING[2], call.shape) if not writes else NOTHING[2]
     operands = operands_of(call, stored, target, result)
@@ -320,11 +321,16 @@ def _ready(call: Call, array: Array, stored: np.dtype[Any], target: Array) -> Ar
     """An input as kernels can read it: as it stands, or cast, into the target if it is free."""
     if is_ready(call, array, stored):
         return array
-    # `out` is free, too: had the input a part in it, there would be a temporary instead.
-    free = len(call.inputs) == 1 and target.size == array.size
-    copy = target if free else np.empty_like(array, stored, subok=False)
+    copy = _memory_to_cast(call, array, stored, target)
     cast(call, array, copy)
     return copy
+
+
+def _memory_to_cast(call: Call, array: Array, stored: np.dtype[Any], target: Array) -> Array:
+    """Where an input is cast to: the target if it is free."""
+    # `out` is free, too: had the input a part in it, there would be a temporary instead.
+    free = len(call.inputs) == 1 and target.size == array.size
+    return target if free else empty_like(array, stored)
 
 
 def _needs_temporary(call: Call, out: Array, stored: np.dtype[Any]) -> bool:

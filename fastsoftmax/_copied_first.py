@@ -118,6 +118,10 @@ class CopiedFirst(Plan):
         """See `Plan.tile`."""
         return self._then.tile
 
+    def threads(self, workers: int | None) -> int:
+        """See `Plan.threads`."""
+        return max(plan.threads(workers) for _, *pair in self._pieces for plan in pair)
+
     def launcher(self, workers: int | None) -> Launcher:
         """See `Plan.launcher`."""
         launchers = {plan: plan.launcher(workers) for _, *pair in self._pieces for plan in pair}

@@ -11,7 +11,7 @@ from numpy import ma
 
 from fastsoftmax import _arguments, _calls, _casts, _compute, _plain, _summaries
 from fastsoftmax._arguments import MISSING
-from fastsoftmax._dtypes import FLOAT64, kernel_dtype
+from fastsoftmax._dtypes import FLOAT64, is_floating, kernel_dtype
 from fastsoftmax._extremes import FEW
 from fastsoftmax._quiet import quiet
 from fastsoftmax._shortcuts import remember
@@ -62,8 +62,8 @@ def cross_entropy(
     targets = _arguments.as_array("target", target)
     if isinstance(target, ma.MaskedArray) and targets.dtype.kind in "iu":
         targets = np.where(ma.getmaskarray(target), ignored, targets.astype(np.int64))
-    is_floating = targets.dtype.kind == "f" or targets.dtype.name == "bfloat16"
-    if is_floating and (targets.size or targets.shape == call.shape):  # not []
+    if is_floating(targets.dtype) and (targets.size or targets.shape == call.shape):  # not []
+        _arguments.refuse_masked("target", target)
         losses, number = _of_probabilities(call, along, targets, weights, smoothing)
         return _reduced(losses, number, reduction, call.dtype)
     classes, shown = _classes_of(targets, call, along, ignored)
@@ -146,15 +146,18 @@ def _total(losses: Array) -> Any:
 def _weights_of(given: Any, classes: int) -> Array | None:
     if given is None:
         return None
-    weights = _arguments.array_of("weight", given).astype(np.float64)
+    _arguments.refuse_masked("weight", given)
+    weights = _arguments.array_of("weight", given)
+    if weights.dtype.kind == "c":
+        raise TypeError(f"weight has the dtype {weights.dtype}; it must be real")
     if weights.shape != (classes,):
         raise ValueError(
             f"weight has the shape {weights.shape}; it must have {(classes,)}, one for each class"
         )
-    return weights
+    return weights.astype(np.float64)
 
 
-def _classes_of(targets: Array, call: Call, along: int, ignore_index: Any) -> tuple[Array, Array]:
+def _classes_of(targets: Array, call: Call, along: int, ignored: int) -> tuple[Array, Array]:
     """The class of each slice, 0 for those that do not count, and which do."""
     if targets.dtype.kind not in "iu" and targets.size:
         raise TypeError(f"target has the dtype {targets.dtype}; it must be integer or floating")
@@ -164,12 +167,12 @@ def _classes_of(targets: Array, call: Call, along: int, ignore_index: Any) -> tu
             f"target has the shape {targets.shape}; it must have {shape}, that of input "
             f"{call.shape} without dim {along}"
         )
-    shown = targets != ignore_index
+    shown = targets != ignored
     wrong = shown & ((targets < 0) | (targets >= call.length))
     if wrong.any():
         raise ValueError(
             f"target has the class {targets[wrong].flat[0]}; classes are 0 to {call.length - 1} "
-            f"and ignore_index={ignore_index}"
+            f"and ignore_index={ignored}"
         )
     return np.where(shown, targets, 0).astype(np.int64, order="C", copy=False), shown
 

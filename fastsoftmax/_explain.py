@@ -37,7 +37,7 @@ def explain(function: str, *arguments: Any) -> Explanation:
             "compiled",
         )  # fmt: skip
     plan, copies = _compute.outline(call, writes=function != "logsumexp")
-    threads = _launch.threads_for(plan.tasks, plan.cost, workers)
+    threads = plan.threads(workers)
     return Explanation(
         plan.kind,
         slices,

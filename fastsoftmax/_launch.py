@@ -233,15 +233,21 @@ class _Layer(NamedTuple):
 
 
 _started: _Layer | None = None
+_is_missing = False
+"""Whether the layer that was asked for was found not to load: no call has to try again."""
 
 
 def _start() -> _Layer | None:
     """Have Numba load its threading layer; None if the one that was asked for cannot be loaded."""
+    global _is_missing  # noqa: PLW0603  # there is one layer in a process
+    if _is_missing:
+        return None
     _offer_tbb()
     try:
         with starting():
             numba.get_num_threads()
     except (ImportError, ValueError):
+        _is_missing = True
         return None
     return undisturbed(_know_layer)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 from fastsoftmax._arguments import MISSING, as_array
@@ -14,8 +15,12 @@ if TYPE_CHECKING:
 _ONE = 1.0
 _IGNORED = -100
 _MADE_ARRAYS = int, list
-# What ways of calls are kept by; calls by one object can be recorded (`_recall`).
-_NAMES = {each: (each, _IGNORED) for each in ("mean", "sum", "none")}
+
+
+@functools.lru_cache(maxsize=512)
+def _named(reduction: str, ignored: int) -> tuple[str, int]:
+    """What ways of calls are kept by: one object, so that they can be recorded (`_recall`)."""
+    return reduction, ignored
 
 
 def cross_entropy(
@@ -57,15 +62,16 @@ def cross_entropy(
     Returns
     -------
     numpy.ndarray or scalar
-        In the dtype that softmax would have.
+        In the dtype that softmax would have; an array, of the shape of the input without `dim`,
+        for the reduction "none".
 
     Raises
     ------
     TypeError
-        As `softmax` does; `target` is not of numbers.
+        As `softmax` does; `target` is not of numbers, or `weight` not of real ones.
     ValueError
         A target is no class and not `ignore_index`, shapes do not fit, `label_smoothing` or
-        `reduction` is none of the above.
+        `reduction` is none of the above; a weight, or a probability as a target, is masked.
 
     See Also
     --------
@@ -95,12 +101,10 @@ def cross_entropy(
         and reduction.__class__ is str
         and target is not None
     ):
-        name = _NAMES.get(reduction) if ignore_index == _IGNORED else (reduction, ignore_index)
-        if name is not None:
-            arguments = input, dim, None, MISSING, None, None, _ONE, workers
-            key, loss = recalled(name, arguments, target)
-            if loss is not None:
-                return loss
+        arguments = input, dim, None, MISSING, None, None, _ONE, workers
+        key, loss = recalled(_named(reduction, ignore_index), arguments, target)
+        if loss is not None:
+            return loss
     with compiling():
         from fastsoftmax import _entropy
 

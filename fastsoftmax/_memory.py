@@ -69,6 +69,13 @@ def empty_like(
     If slices over `dims` lie across memory, it begins as far into a cache line as the array:
     what is read is whole lines then where what is written is.
     """
+    if not _is_ours(array, dtype):
+        return laid_out_like(array, dtype)
+    return _large_maker(array, dtype, dims)(array)
+
+
+def laid_out_like(array: np.ndarray[Any, Any], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
+    """Memory from NumPy in the same order."""
     if 0 in array.strides:  # repeated elements, whose order `np.empty_like` turns round
         spread = np.nditer(
             [array, None],
@@ -77,9 +84,7 @@ def empty_like(
             op_dtypes=[array.dtype, dtype],
         )
         return np.asarray(spread.operands[1])
-    if not _is_ours(array, dtype):
-        return np.empty_like(array, dtype, subok=False)
-    return _large_maker(array, dtype, dims)(array)
+    return np.empty_like(array, dtype, subok=False)
 
 
 def _is_ours(array: np.ndarray[Any, Any], dtype: np.dtype[Any]) -> bool:
@@ -103,7 +108,12 @@ def _large_maker(
         begin = (place - within_line + _APART_BYTES) % _PAGE_BYTES
         if is_across:
             begin += within_line // item * item
-        memory: np.ndarray[Any, Any] = np.asarray(_lease(size))
+        lease = None
+        with contextlib.suppress(OSError):
+            lease = _lease(size)
+        if lease is None:  # there may be enough now that nothing is kept; else it is MemoryError
+            return np.empty(shape, dtype, order)
+        memory: np.ndarray[Any, Any] = np.asarray(lease)
         result: np.ndarray[Any, Any] = np.ndarray(shape, dtype, memory, begin, order=order)
         return result
 
@@ -215,7 +225,10 @@ def _lease(size: int) -> _Lease:
 
 
 def _lease_any(size: int, turn: int) -> _Lease:
-    """The same of all pieces; those that are idle are offered to the system."""
+    """The same of all pieces; those that are idle are offered to the system.
+
+    Should it have no memory left, OSError, and none of them is kept.
+    """
     pieces, lease = _all_kept(), None
     for piece in reversed(pieces):
         lease = piece.lend(size, turn)

@@ -161,6 +161,10 @@ class Plan:
         """A function that computes with operands that are `flat`."""
         raise AssertionError("a plan is a OnePass, a Split or a Placed")
 
+    def threads(self, workers: int | None) -> int:
+        """The number of threads that calls take."""
+        return _launch.threads_for(self.tasks, self.cost, workers)
+
     def is_serial(self, workers: int | None) -> bool:
         """Whether calls like this never take threads."""
         return workers == 1 or _launch.is_serial(self.tasks, self.cost)

@@ -75,6 +75,11 @@ class Split(Plan):
     def _find_kernels(self) -> None:
         self.kernels = (self.reduce, self.write) if self.writes else (self.reduce,)
 
+    def threads(self, workers: int | None) -> int:
+        """See `Plan.threads`; what joins blocks takes one."""
+        tasks = (self.tasks, self._pieces) if self.writes else (self.tasks,)
+        return max(_launch.threads_for(each, self.cost / 2, workers) for each in tasks)
+
     def launcher(self, workers: int | None) -> Launcher:
         """See `Plan.launcher`."""
 

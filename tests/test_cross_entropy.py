@@ -232,6 +232,13 @@ def test_targets_are_checked_before_anything_is_computed(monkeypatch: pytest.Mon
         ({"weight": [1.0] * 4}, ValueError, "weight"),
         ({"weight": 1.0}, ValueError, "weight"),
         ({"weight": ["a"] * 5}, TypeError, "weight"),
+        ({"weight": [1.0 + 0j] * 5}, TypeError, "weight has the dtype complex128"),
+        ({"weight": np.ma.masked_equal([1.0, 2, 3, 4, 5], 3)}, ValueError, "weight is a masked"),
+        (
+            {"target": np.ma.masked_greater(np.eye(4, 5), 0.5)},
+            ValueError,
+            "target is a masked array",
+        ),
         ({"label_smoothing": -0.1}, ValueError, "label_smoothing"),
         ({"label_smoothing": 1.5}, ValueError, "label_smoothing"),
         ({"label_smoothing": np.nan}, ValueError, "label_smoothing"),

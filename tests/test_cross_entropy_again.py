@@ -96,6 +96,17 @@ def test_recorded_calls(reduction: str, monkeypatch: pytest.MonkeyPatch) -> None
     forget()
 
 
+def test_calls_with_an_index_of_their_own_are_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, y = array((8, 10)), np.arange(8) % 3
+    record_at_once(monkeypatch)
+    forget()
+    for ignored in (-1, 77):
+        for _ in range(3):
+            assert cross_entropy(x, y, ignore_index=ignored) == cross_entropy(x, y)
+    assert recorded() == 3
+    forget()
+
+
 @pytest.mark.parametrize(
     ("ignored", "wrong"), [(-100, 2**64 - 100), (-1, 2**64 - 1), (-(2**63), 2**63)]
 )

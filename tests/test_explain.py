@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import processes
 import pytest
+import recalls
 from arrays import logits
 from halves import HALVES
 from relatives import name_of
 
 import fastsoftmax
-from fastsoftmax import explain, softmax
+from fastsoftmax import _launch, _layout, _plans, explain, softmax
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -157,6 +158,52 @@ def test_threads() -> None:
     assert explain(HUGE, 1, workers=1).threads == 1
     assert 1 <= explain(HUGE, 1, workers=2).threads <= 2
     assert explain(HUGE, 1).threads >= explain(HUGE, 1, workers=2).threads
+
+
+def test_each_step_has_its_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Slices that are shared take several steps; so do those that are copied, by pieces."""
+    asked = []
+
+    def threads_for(tasks: int, cost: float, workers: int | None) -> int:
+        asked.append(cost)
+        return min(tasks, 1 if cost < 1e6 else 2, workers or 2)
+
+    monkeypatch.setattr(_launch, "threads_for", threads_for)
+    x = np.zeros((2000, 2000), F4)
+    assert explain(x.ravel()[:3_000_000], 0).threads == 1
+    assert asked[-1] == asked[-2] == 3e6 * _plans.COST["split"][4] / 2
+    assert explain(x.ravel(), 0, function="logsumexp").threads == 1
+    asked.clear()
+    explain(x.T, 1, out=np.zeros_like(x))
+    assert max(asked) < x.size * (_plans.COST["copies"][4] + _plans.COST["rows"][4]) / 2
+
+
+@pytest.mark.parametrize("given", [F4, F8, "f2", "i2", "u1"])
+@pytest.mark.parametrize("dim", [0, 1])
+def test_what_is_explained_is_what_is_done(given: Any, dim: int) -> None:
+    """No other plan is made for the call itself, whatever is cast or repeated."""
+    x = np.zeros((1000, 1000), given)
+    for view in (
+        x,
+        x.T,
+        x[:, ::2],
+        x[::-1],
+        np.broadcast_to(x[0], x.shape),
+        np.broadcast_to(x[:, :1], x.shape),
+    ):
+        for more in ({}, {"dtype": F8}, {"out": np.zeros(view.shape, F4)}):
+            _layout._plans.clear()
+            recalls.forget()
+            explain(view, dim, **more)
+            plans = dict(_layout._plans)
+            softmax(view, dim, **more)
+            assert plans == _layout._plans, (view.strides, more)
+
+
+def test_repeated_elements_have_their_result_in_the_order_of_the_rows() -> None:
+    view = np.broadcast_to(np.zeros(1000, F4), (1000, 1000))
+    for dim in (0, 1):
+        assert explain(view, dim).copies == ()
 
 
 def test_as_many_threads_as_numba_is_set_to() -> None:

@@ -41,8 +41,12 @@ def test_a_layer_that_cannot_be_loaded_costs_only_time(children: Children) -> No
     for name in ("tbbpool", "omppool", "workqueue"):
         sys.modules["numba.np.ufunc." + name] = None
     from fastsoftmax import _launch
+    import numba
+    asked, ask = [], numba.get_num_threads
+    numba.get_num_threads = lambda: asked.append(1) or ask()
     print(jobs.digest(), jobs.digest(2))
     assert _launch.layer() == ""
+    assert len(asked) == 1
     """
     children.run(code, wanted=2)
 

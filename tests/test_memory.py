@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections import deque
 
 import numpy as np
@@ -48,6 +49,34 @@ OFFERED = """
         fastsoftmax.softmax(small, 1)
     print(json.dumps([rollup.exists(), max(in_turn), offered(), large.nbytes]))
 """
+
+
+SHORT = """
+    import pathlib, resource
+    import numpy as np
+    import fastsoftmax
+    x = np.zeros((128, 1 << 18), np.float32)  # a MiB a slice
+    def computed(slices):
+        result = fastsoftmax.softmax(x[:slices], 1, workers=1)
+        assert (result[::9, ::999] == 2.0 ** -18).all()
+    computed(96)  # whose memory is kept
+    pages = int(pathlib.Path("/proc/self/statm").read_text().split()[0])
+    limit = pages * resource.getpagesize() + (64 << 20)
+    resource.setrlimit(resource.RLIMIT_AS, (limit, resource.RLIM_INFINITY))
+    computed(128)  # with what was kept, there is enough
+    try:
+        held = fastsoftmax.softmax(x, 1, workers=1)
+        fastsoftmax.softmax(x, 1, workers=1)
+    except MemoryError as problem:
+        print(problem)
+    computed(8)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems count otherwise")
+def test_too_little_memory_is_an_error_of_memory() -> None:
+    said = processes.run(SHORT)
+    assert "Unable to allocate 128. MiB for an array with shape (128, 262144)" in said
 
 
 @pytest.mark.parametrize("spare", [0, 40, 80])
