@@ -61,16 +61,18 @@ def _plan(geometry: Geometry, dtype: np.dtype[Any], task: Task, plane: int) -> P
 
     one_axis = len(geometry.inner) == 1
     run = geometry.batch[-1]
-    neighbours = one_axis and is_unit(run)
+    neighbours = is_unit(run)
     in_rows = one_axis and is_unit(geometry.inner[0])
     across = neighbours and run.size >= LEAST_RUN and (geometry.length == 1 or not in_rows)
     item = max(4, dtype.itemsize)
     blocks = -(-geometry.length // block_of(item))
-    if neighbours and not in_rows and blocks == 1 and is_bunched(geometry, item, task):
+    bunched = one_axis and neighbours and not in_rows and blocks == 1
+    if bunched and is_bunched(geometry, item, task):
         return OnePass("bunches", geometry, dtype, task, plane)
     if across and blocks == 1:
         return OnePass("columns", geometry, dtype, task, plane)
-    if neighbours and blocks > 1 and 1 < run.size < lanes_of(item) and is_dense(geometry, task):
+    interleaved = one_axis and neighbours and blocks > 1 and 1 < run.size < lanes_of(item)
+    if interleaved and is_dense(geometry, task):
         return Split(geometry, dtype, task, plane, "interleaved")
     if across:
         return Split(geometry, dtype, task, plane, "across")

@@ -60,7 +60,7 @@ def tile_width(geometry: Geometry, item: int, inputs: int, in_memory: bool) -> i
     """
     strip = lanes_of(item)
     column_bytes = min(geometry.length, block_of(item)) * LANES_BYTES
-    near = abs(geometry.inner[0].strides[SOURCE]) * item < PAGE_BYTES
+    near = abs(geometry.inner[-1].strides[SOURCE]) * item < PAGE_BYTES
     whole = -(-geometry.batch[-1].size // strip)
     # Runs of one cell each are all alike, and so computed side by side, whatever their width.
     near = near and column_bytes <= NEAR_TILE_BYTES and whole > GROUP
@@ -97,21 +97,25 @@ def bunch_width(geometry: Geometry, item: int, inputs: int) -> int:
 
 def is_scattered(geometry: Geometry, itemsize: int) -> bool:
     """Whether rows of columns are in pages of their own, and not in the same sets of a cache."""
-    is_far = abs(geometry.inner[0].strides[SOURCE]) * itemsize > PAGE_BYTES
+    is_far = abs(geometry.inner[-1].strides[SOURCE]) * itemsize > PAGE_BYTES
     return is_far and not shares_sets(geometry, itemsize)
 
 
 def shares_sets(geometry: Geometry, itemsize: int) -> bool:
     """Whether rows of columns are in the same sets of a cache, and drive one another out of it."""
-    return geometry.inner[0].strides[SOURCE] * itemsize % PAGE_BYTES == 0
+    return geometry.inner[-1].strides[SOURCE] * itemsize % PAGE_BYTES == 0
 
 
 def pair_width(geometry: Geometry, item: int, inputs: int, in_memory: bool) -> int:
     """The slices in each of two tiles, 0 if there is no room for two of each input.
 
+    Nor are there two where the elements of a slice are not all the same step apart.
+
     Of half the width of one tile at the least if arrays are in memory: rows that are far apart are
     read faster in wide pieces, by more than what is gained by two tiles.
     """
+    if len(geometry.inner) > 1:
+        return 0
     strip = lanes_of(item)
     widest = tile_width(geometry, item, inputs, in_memory)
     widths = range(widest, (widest - 1) // 2 if in_memory else 0, -strip)
@@ -131,5 +135,7 @@ def reads_twice(geometry: Geometry, itemsize: int) -> bool:
     Rows that are a multiple of a power of two bytes apart share a part of its sets: (1024, 1024)
     float32 dim 0 takes 0.63 ns an element so, and 0.52 with tiles.
     """
+    if len(geometry.inner) > 1:
+        return False
     apart = abs(geometry.inner[0].strides[SOURCE]) * itemsize
     return 2 * geometry.length * max(gradients.WIDTH_BYTES, apart & -apart) <= SECOND_LEVEL_BYTES

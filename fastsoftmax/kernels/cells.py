@@ -41,8 +41,9 @@ from fastsoftmax.kernels.strides import (
     SUMMARY,
     TARGET,
     TEMPERATURE,
+    last_step,
     run_at,
-    strides_of,
+    run_from,
     zero,
 )
 from fastsoftmax.kernels.sums import LANES_BYTES
@@ -57,36 +58,53 @@ def fill(
     operation: Any, bases: Any, tiles: Any, pitch: Any, tops: Any, cell: Any, span: Any, call: Any
 ) -> None:
     """Pack the columns of a cell, rows `span` of its slices, as the operation wants them."""
-    batch, begin, low, high = cell
-    start, length = span
-    axes, dims, options = call
+    length, high = span[1], cell[3]
+    _, dims, options = call
     tile, other = tiles
-    step = strides_of(dims, SOURCE)[0]
-    x = advance(run_at(bases[SOURCE], batch, begin, axes, SOURCE), start * step)
-    pack(tile, pitch, tops, x, step, length, low, high)
+    _pack_rows(tile, pitch, tops, bases[SOURCE], SOURCE, cell, span, call)
     if options & NEGATED != 0:
         negate(tile, pitch, length, high)
     if options & MASKED != 0:
-        shown, steps = mask_at(bases, batch, begin, axes, dims, start)
-        hide_columns(tile, pitch, length, low, high, shown, steps, hidden(operation, tile))
-    if options & (NEGATED | MASKED) != 0:
+        _hide_rows(tile, pitch, bases[MASK], cell, span, call, hidden(operation, tile))
+    if options & (NEGATED | MASKED) != 0 or dims[0] > 1:
         raise_tops(tile, pitch, tops, length, high)
     if inputs_of(operation) == 2:
-        step = strides_of(dims, SECOND)[0]
-        g = advance(run_at(bases[SECOND], batch, begin, axes, SECOND), start * step)
         unused = workspace(tile, GROUP_BYTES)
-        pack(other, pitch, unused, g, step, length, low, high)
+        _pack_rows(other, pitch, unused, bases[SECOND], SECOND, cell, span, call)
         if options & MASKED != 0:
-            shown, steps = mask_at(bases, batch, begin, axes, dims, start)
-            hide_columns(other, pitch, length, low, high, shown, steps, zero(tile))
+            _hide_rows(other, pitch, bases[MASK], cell, span, call, zero(tile))
 
 
 @device
-def mask_at(bases: Any, batch: Any, begin: Any, axes: Any, dims: Any, start: Any) -> Any:
-    """The address of the mask of row `start` of a cell, and its strides."""
-    step = strides_of(dims, MASK)[0]
-    shown = advance(run_at(bases[MASK], batch, begin, axes, MASK), start * step)
-    return shown, (step, strides_of(axes, MASK)[axes[0] - 1])
+def _pack_rows(
+    tile: Any, pitch: Any, tops: Any, base: Any, operand: Any, cell: Any, span: Any, call: Any
+) -> None:
+    """Copy rows of a cell to the tile: those of a run at a time, whose maxima `tops` become."""
+    x = run_at(base, cell[0], cell[1], call[0], operand)
+    start, length = span
+    done = 0
+    while done < length:
+        offset, step, rows = run_from(start + done, length - done, call[1], operand)
+        here = advance(tile, done * pitch)
+        pack(here, pitch, tops, advance(x, offset), step, rows, cell[2], cell[3])
+        done += rows
+
+
+@device
+def _hide_rows(
+    tile: Any, pitch: Any, base: Any, cell: Any, span: Any, call: Any, fill: Any
+) -> None:
+    """Replace what the mask leaves out in rows of a cell."""
+    axes, dims, _ = call
+    shown = run_at(base, cell[0], cell[1], axes, MASK)
+    across = last_step(axes, MASK)
+    start, length = span
+    done = 0
+    while done < length:
+        offset, step, rows = run_from(start + done, length - done, dims, MASK)
+        here, steps = advance(tile, done * pitch), (step, across)
+        hide_columns(here, pitch, rows, cell[2], cell[3], advance(shown, offset), steps, fill)
+        done += rows
 
 
 @device
@@ -103,23 +121,42 @@ def empty(
 ) -> None:
     """Write the results of a cell, rows `span` of its slices; `how`: streaming, gradually."""
     streaming, gradual = how
-    batch, begin, low, high = cell
-    start, length = span
-    axes, dims, options = call
-    step = strides_of(dims, TARGET)[0]
-    out = advance(run_at(bases[TARGET], batch, begin, axes, TARGET), start * step)
-    if options & MASKED == 0 and not gradual:
-        unpack(operation, tiles, pitch, notes, out, step, length, low, high, streaming)
+    length, high = span[1], cell[3]
+    if call[2] & MASKED == 0 and not gradual:
+        _unpack_rows(operation, tiles, pitch, notes, bases[TARGET], cell, span, call, streaming)
         return
     if gradual:
         resolve(gradual_of(operation), tiles, pitch, notes, length, high)
     else:
         resolve(operation, tiles, pitch, notes, length, high)
-    if options & MASKED != 0:
-        shown, steps = mask_at(bases, batch, begin, axes, dims, start)
+    if call[2] & MASKED != 0:
         nothing = hidden_result(operation, tiles[0])
-        hide_columns(tiles[0], pitch, length, low, high, shown, steps, nothing)
-    unpack(COPY, tiles, pitch, notes, out, step, length, low, high, streaming)
+        _hide_rows(tiles[0], pitch, bases[MASK], cell, span, call, nothing)
+    _unpack_rows(COPY, tiles, pitch, notes, bases[TARGET], cell, span, call, streaming)
+
+
+@device
+def _unpack_rows(
+    operation: Any,
+    tiles: Any,
+    pitch: Any,
+    notes: Any,
+    base: Any,
+    cell: Any,
+    span: Any,
+    call: Any,
+    streaming: Any,
+) -> None:
+    """Write the results of rows of a cell, those of a run at a time."""
+    out = run_at(base, cell[0], cell[1], call[0], TARGET)
+    start, length = span
+    done = 0
+    while done < length:
+        offset, step, rows = run_from(start + done, length - done, call[1], TARGET)
+        here = advance(tiles[0], done * pitch), advance(tiles[1], done * pitch)
+        place = advance(out, offset)
+        unpack(operation, here, pitch, notes, place, step, rows, cell[2], cell[3], streaming)
+        done += rows
 
 
 @device
@@ -135,7 +172,7 @@ def degrees_of(operation: Any, bases: Any, cell: Any, i: Any, axes: Any, group: 
     if uses_temperature(operation):
         batch, begin, low, high = cell
         place = run_at(bases[TEMPERATURE], batch, begin, axes, TEMPERATURE)
-        step = strides_of(axes, TEMPERATURE)[axes[0] - 1]
+        step = last_step(axes, TEMPERATURE)
         memory = workspace_double(bases[TEMPERATURE], _DOUBLES_BYTES)
         for c in range(count_of(group)):
             memory[c] = place[min(max(i + c, low), high - 1) * step]
@@ -157,7 +194,7 @@ def summarise(
     state, top, quotient = known
     found = summary(operation, state, double(top), quotient, like, numbers, heat, degrees)
     place = run_at(bases[SUMMARY], batch, begin, axes, SUMMARY)
-    step = strides_of(axes, SUMMARY)[axes[0] - 1]
+    step = last_step(axes, SUMMARY)
     memory = workspace_double(like, _DOUBLES_BYTES)
     for part in range(SUMMARY_PARTS):
         store(memory, 0, one_of(found, part))

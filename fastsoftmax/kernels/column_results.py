@@ -13,7 +13,7 @@ from typing import Any
 from fastsoftmax._jit import device
 from fastsoftmax.kernels import exponential
 from fastsoftmax.kernels.along import result_anew, shares
-from fastsoftmax.kernels.cells import degrees_of, mask_at
+from fastsoftmax.kernels.cells import degrees_of
 from fastsoftmax.kernels.columns import load_state
 from fastsoftmax.kernels.elements import (
     computed_like,
@@ -50,12 +50,15 @@ from fastsoftmax.kernels.operations import (
 from fastsoftmax.kernels.outcomes import EXPONENT
 from fastsoftmax.kernels.packing import NARROW_LINES, ROWS_AHEAD, begin_with_lines
 from fastsoftmax.kernels.strides import (
+    MASK,
     SECOND,
     SOURCE,
     TARGET,
+    all_steps,
     described,
+    element_at,
+    last_step,
     run_at,
-    strides_of,
 )
 from fastsoftmax.kernels.sums import LANES_BYTES, block_length, block_of, lane_count, lanes
 from fastsoftmax.kernels.sweep import line_of
@@ -173,8 +176,7 @@ def _write_columns(operation: Operation) -> Any:
         memory = workspace(like, _KNOWN_BYTES)
         memory = advance(memory, lane_count(like))
         state, of_slices = pointer(blocks), pointer(slices)
-        step_in, step_out = strides_of(dims, SOURCE)[0], strides_of(dims, TARGET)[0]
-        step_second = strides_of(dims, SECOND)[0]
+        step_in, step_out = last_step(dims, SOURCE), last_step(dims, TARGET)
         per_slice, all_slices = blocks.shape[1], blocks.shape[2]
         group, strip = lanes(like), lane_count(like)
         size, run = block_length(like), axes[1][axes[0] - 1]
@@ -183,7 +185,7 @@ def _write_columns(operation: Operation) -> Any:
         sign = element(splat(-1.0 if options & NEGATED != 0 else 1.0, group), 0)
         streaming = streaming and options & MASKED == 0
         if run <= NARROW_LINES * line_count(bases[TARGET]):
-            streaming = streaming and begin_with_lines(axes, bases[TARGET], step_out)
+            streaming = streaming and begin_with_lines(axes, bases[TARGET], all_steps(dims, TARGET))
         expected = expects_underflow(operation)
         ahead = ROWS_AHEAD * step_in, ROWS_AHEAD * step_out
         for task in range(first, last):
@@ -209,19 +211,19 @@ def _write_columns(operation: Operation) -> Any:
             x = run_at(bases[SOURCE], batch, begin, axes, SOURCE)
             g = run_at(bases[SECOND], batch, begin, axes, SECOND)
             out = run_at(bases[TARGET], batch, begin, axes, TARGET)
-            shown, steps = mask_at(bases, batch, begin, axes, dims, 0)
+            shown, across = run_at(bases[MASK], batch, begin, axes, MASK), last_step(axes, MASK)
             known = memory, sign, numbers
             for j in range(row, min(length, row + rows)):
-                place = advance(out, j * step_out)
-                places = advance(x, j * step_in), advance(g, j * step_second), place
+                place = element_at(out, j, dims, TARGET)
+                places = element_at(x, j, dims, SOURCE), element_at(g, j, dims, SECOND), place
                 if expects_underflow(operation):
                     makes = gradual_of(operation)
                     _write_row(makes, places, ahead, count, known, streaming)
                 else:
                     _write_row(operation, places, ahead, count, known, streaming)
                 if options & MASKED != 0:
-                    mask = advance(shown, j * steps[0])
-                    hide_run(place, mask, steps[1], count, hidden_result(operation, like))
+                    mask = element_at(shown, j, dims, MASK)
+                    hide_run(place, mask, across, count, hidden_result(operation, like))
         if expected:  # nothing is looked through here: each call learns anew
             forget_underflows()
         if streaming:

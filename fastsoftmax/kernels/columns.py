@@ -46,9 +46,10 @@ from fastsoftmax.kernels.packing import (
 from fastsoftmax.kernels.strides import (
     SOURCE,
     TARGET,
+    all_steps,
     described,
+    last_step,
     run_at,
-    strides_of,
 )
 from fastsoftmax.kernels.sums import SINGLE, block_length, lane_count, lanes
 from fastsoftmax.kernels.tiles import reduce_block, reduce_strip, settle, strip_coefficients
@@ -66,7 +67,7 @@ def _columns(operation: Operation, bare: bool) -> Any:
         """All steps for the groups of slices `first` to `last` - 1, of one block each.
 
         A group is some neighbouring slices, see `grid_of`: the stride of the last axis of
-        the batch is 1, and slices have one axis.
+        the batch is 1.
         """
         like = computed_like(bases[TARGET])
         numbers = exponential.numbers(like)
@@ -76,9 +77,10 @@ def _columns(operation: Operation, bare: bool) -> Any:
         other = tile_after(tile, pitch, length, inputs_of(operation))
         clear_after(tile, pitch, length)
         tops, notes = workspace(like, GROUP_BYTES), notes_for(operation, like, GROUP_BYTES)
-        step_in, step_out = strides_of(dims, SOURCE)[0], strides_of(dims, TARGET)[0]
+        # Rows of the next cell are asked for if they are the same step apart.
+        step_ahead = last_step(dims, SOURCE) if dims[0] == 1 else 0
         streaming = streaming and options & RESULTS != 0
-        grid = grid_of(axes, width, bases[TARGET], step_out, streaming)
+        grid = grid_of(axes, width, bases[TARGET], all_steps(dims, TARGET), streaming)
         group, strip = lanes(like), lane_count(like)
         justified = options & RESULTS == 0 or not expects_underflow(operation)
         for task in range(first, last):
@@ -95,7 +97,7 @@ def _columns(operation: Operation, bare: bool) -> Any:
                 scope = numbers, heat_for(operation, degrees, like)
                 column, top = (advance(tile, i), advance(other, i)), load_like(tops, i, group)
                 settled = settle(operation, column[0], pitch, length, top, scope)
-                coming = advance(ahead, i), step_in
+                coming = advance(ahead, i), step_ahead
                 state = reduce_strip(
                     operation, column, pitch, length, settled, scope, short, coming
                 )

@@ -8,7 +8,15 @@ from fastsoftmax._jit import kernel_of
 from fastsoftmax.kernels.elements import computed_like, fetch
 from fastsoftmax.kernels.memory import pointer
 from fastsoftmax.kernels.operands import OPERANDS
-from fastsoftmax.kernels.strides import SOURCE, SUMMARY, described, run_at, strides_of, zero
+from fastsoftmax.kernels.strides import (
+    SOURCE,
+    SUMMARY,
+    described,
+    last_step,
+    run_at,
+    strides_of,
+    zero,
+)
 
 
 def losses(
@@ -22,10 +30,8 @@ def losses(
     like = computed_like(pointer(target))
     nothing = zero(like)
     length, _, _, _, plane, batch, dims = described(geometry)
-    step, rank = strides_of(dims, SOURCE)[0], batch[0]
-    run = batch[1][rank - 1]
-    across = strides_of(batch, SOURCE)[rank - 1]
-    apart = strides_of(batch, SUMMARY)[rank - 1]
+    step, run = strides_of(dims, SOURCE)[0], batch[1][batch[0] - 1]
+    across, apart = last_step(batch, SOURCE), last_step(batch, SUMMARY)
     done = first
     while done < last:
         above = done // run

@@ -8,7 +8,15 @@ from fastsoftmax._jit import device
 from fastsoftmax.kernels.elements import computed_like, fetch, put
 from fastsoftmax.kernels.memory import advance, is_set
 from fastsoftmax.kernels.operations import MASKED
-from fastsoftmax.kernels.strides import MASK, is_packed, locate, run_of, run_places, strides_of
+from fastsoftmax.kernels.strides import (
+    MASK,
+    is_packed,
+    last_step,
+    locate,
+    run_from,
+    run_places,
+    strides_of,
+)
 from fastsoftmax.kernels.sums import LANES_BYTES, SINGLE, lane_count, lanes
 from fastsoftmax.kernels.vectors import choose, splat
 
@@ -19,15 +27,10 @@ MASKS_BYTES = (SINGLE + 1) * LANES_BYTES // 4
 @device
 def hide(buffer: Any, mask: Any, start: Any, count: Any, dims: Any, fill: Any) -> None:
     """Replace the elements of `buffer`, `start`, ... of a slice, that its mask leaves out."""
-    rank, sizes, strides = dims[0], dims[1], strides_of(dims, MASK)
-    inner, step = sizes[rank - 1], strides[rank - 1]
     done = 0
     while done < count:
-        above = run_of(start + done, rank, inner)
-        within = start + done - above * inner
-        run = min(inner - within, count - done)
-        shown = advance(mask, locate(above, rank - 1, sizes, strides) + within * step)
-        hide_run(advance(buffer, done), shown, step, run, fill)
+        offset, step, run = run_from(start + done, count - done, dims, MASK)
+        hide_run(advance(buffer, done), advance(mask, offset), step, run, fill)
         done += run
 
 
@@ -57,7 +60,7 @@ def hide_rows(rows: Any, shown: Any, fill: Any, call: Any) -> None:
     One mask for all stands there repeated.
     """
     present, length, axes, dims, _ = call
-    step = strides_of(axes, MASK)[axes[0] - 1]
+    step = last_step(axes, MASK)
     if step == 0 or is_packed(axes, dims, MASK, length):
         hide_run(rows, shown, 1, present * length, fill)
     else:
@@ -70,7 +73,7 @@ def run_with_masks(bases: Any, batch: Any, call: Any, masks: Any, like: Any) -> 
     """`run_places` of a run; one mask for all slices is repeated in `masks`, for a group."""
     length, axes, dims, options = call
     x, out, g, shown = run_places(bases, batch, 0, axes)
-    if options & MASKED != 0 and strides_of(axes, MASK)[axes[0] - 1] == 0:
+    if options & MASKED != 0 and last_step(axes, MASK) == 0:
         count, size, steps = dims[0], dims[1], strides_of(dims, MASK)
         for j in range(length):
             masks[j] = shown[locate(j, count, size, steps)]

@@ -55,6 +55,7 @@ from fastsoftmax.kernels.strides import (
     gather,
     is_packed,
     is_row,
+    last_step,
     negate,
     results_ahead,
     scatter,
@@ -174,7 +175,7 @@ def _rows_of(
 @formula
 def _at(places: Any, begin: Any, axes: Any, operand: Any) -> Any:
     """``(address, stride)`` of the slices of a run in an operand, from `begin` on."""
-    step = load_like(strides_of(axes, operand), axes[0] - 1, begin)
+    step = last_step(axes, operand)
     return advance(places[operand], step * begin), step
 
 

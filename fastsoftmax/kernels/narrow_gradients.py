@@ -35,7 +35,6 @@ from fastsoftmax.kernels.memory import (
     advance,
     clear,
     load_kind,
-    load_like,
     store,
     workspace,
     workspace_bytes,
@@ -55,8 +54,8 @@ from fastsoftmax.kernels.strides import (
     SOURCE,
     TARGET,
     described,
+    last_step,
     run_at,
-    strides_of,
     zero,
 )
 from fastsoftmax.kernels.sums import SINGLE
@@ -166,12 +165,6 @@ def _keep_tops(tops: Any, x: Any, step: Any, count: Any, length: Any) -> None:
         tops[i] = top
 
 
-@formula
-def _step(axes: Any, operand: Any) -> Any:
-    """Elements from one slice of a run to the next."""
-    return load_like(strides_of(axes, operand), axes[0] - 1, axes[0])
-
-
 @device
 def _keep_offsets(memory: Any, count: Any, step: Any) -> None:
     """Write where slices begin; the last of `count` stands for those that are not there."""
@@ -227,7 +220,8 @@ def _narrow_gradients(operation: Operation) -> Any:
         were_above = False
         side, run = _side_of(like), axes[1][axes[0] - 1]
         whole = length - length % side
-        x_step, g_step, step = _step(axes, SOURCE), _step(axes, SECOND), _step(axes, TARGET)
+        x_step, g_step = last_step(axes, SOURCE), last_step(axes, SECOND)
+        step = last_step(axes, TARGET)
         # What comes in pieces of lines goes through the caches.
         ahead = elements_ahead(bases[TARGET]) if streaming else 0
         steps = x_step, g_step, step

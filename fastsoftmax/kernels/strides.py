@@ -104,6 +104,12 @@ def strides_of(axes: Any, operand: Any) -> Any:
     return advance(axes[2], axes[0] * operand)
 
 
+@formula
+def last_step(axes: Any, operand: Any) -> Any:
+    """The stride of the last axis."""
+    return load_like(strides_of(axes, operand), axes[0] - 1, axes[0])
+
+
 @device
 def locate(index: Any, rank: Any, sizes: Any, strides: Any) -> Any:
     """The offset of the element with the flat `index` over the first `rank` axes."""
@@ -132,6 +138,21 @@ def run_at(base: Any, index: Any, begin: Any, axes: Any, operand: Any) -> Any:
 
 
 @device
+def element_at(base: Any, index: Any, dims: Any, operand: Any) -> Any:
+    """Where the element `index` of the slice that begins at `base` is."""
+    return slice_at(base, index, dims, operand)
+
+
+@device
+def all_steps(dims: Any, operand: Any) -> Any:
+    """The bits of all strides of a slice: a multiple of a power of two if each of them is."""
+    strides, bits = strides_of(dims, operand), 0
+    for axis in range(dims[0]):
+        bits |= strides[axis]
+    return bits
+
+
+@device
 def run_places(bases: Any, index: Any, begin: Any, axes: Any) -> Any:
     """`run_at` in each of the operands that have slices' elements or their mask."""
     return (
@@ -152,8 +173,7 @@ def is_row(dims: Any, operand: Any) -> Any:
 @formula
 def is_packed(axes: Any, dims: Any, operand: int, length: Any) -> Any:
     """Whether slices follow one another in memory, with nothing between them."""
-    step = load_like(strides_of(axes, operand), axes[0] - 1, length)
-    return both(is_row(dims, operand), equal(step, length))
+    return both(is_row(dims, operand), equal(last_step(axes, operand), length))
 
 
 @formula
@@ -163,12 +183,17 @@ def zero(address: Any) -> Any:
 
 
 @device
-def run_of(index: Any, rank: Any, inner: Any) -> Any:
-    """In which run of `inner` elements the one with this index is.
+def run_from(start: Any, count: Any, dims: Any, operand: Any) -> Any:
+    """``(offset, step, run)``: where the element `start` of a slice is, and how many follow it.
 
-    A division takes as long as ten elements of a short slice, which has one run.
+    So many of `count` elements, itself included, are the same step apart.
     """
-    return 0 if rank == 1 else index // inner
+    rank, sizes, strides = dims[0], dims[1], strides_of(dims, operand)
+    inner, step = sizes[rank - 1], strides[rank - 1]
+    # A division takes as long as ten elements of a short slice, which has one run.
+    above = 0 if rank == 1 else start // inner
+    within = start - above * inner
+    return locate(above, rank - 1, sizes, strides) + within * step, step, min(inner - within, count)
 
 
 @device_apart
@@ -176,15 +201,10 @@ def gather(
     buffer: Any, source: Any, start: Any, count: Any, dims: Any, operand: Any, negated: Any
 ) -> None:
     """Copy the elements `start`, `start` + 1, ... of the slice at `source` to `buffer`."""
-    rank, sizes, strides = dims[0], dims[1], strides_of(dims, operand)
-    inner, step = sizes[rank - 1], strides[rank - 1]
     done = 0
     while done < count:
-        above = run_of(start + done, rank, inner)
-        within = start + done - above * inner
-        run = min(inner - within, count - done)
-        x = advance(source, locate(above, rank - 1, sizes, strides) + within * step)
-        copy_in(advance(buffer, done), x, step, run)
+        offset, step, run = run_from(start + done, count - done, dims, operand)
+        copy_in(advance(buffer, done), advance(source, offset), step, run)
         done += run
     if negated:
         negate(buffer, count)
@@ -225,15 +245,10 @@ def copy_in(buffer: Any, source: Any, step: Any, count: Any) -> None:
 @device_apart
 def scatter(buffer: Any, target: Any, start: Any, count: Any, dims: Any) -> None:
     """Copy `buffer` to the elements `start`, `start` + 1, ... of the slice at `target`."""
-    rank, sizes, strides = dims[0], dims[1], strides_of(dims, TARGET)
-    inner, step = sizes[rank - 1], strides[rank - 1]
     done = 0
     while done < count:
-        above = run_of(start + done, rank, inner)
-        within = start + done - above * inner
-        run = min(inner - within, count - done)
-        out = advance(target, locate(above, rank - 1, sizes, strides) + within * step)
-        _copy_out(advance(buffer, done), out, step, run)
+        offset, step, run = run_from(start + done, count - done, dims, TARGET)
+        _copy_out(advance(buffer, done), advance(target, offset), step, run)
         done += run
 
 
