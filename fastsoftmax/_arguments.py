@@ -243,7 +243,7 @@ def overlaps_itself(array: Array) -> bool:
 
 
 def _offsets_are_apart(array: Array) -> bool:
-    """The same by looking at every element, for strides that say nothing by themselves."""
+    """Whether no two elements share memory, where strides do not tell: by looking at each."""
     if 0 in (stride for stride, size in zip(array.strides, array.shape, strict=True) if size > 1):
         return False
     offsets = np.zeros((), np.intp)

@@ -44,6 +44,7 @@ _ENGINE = (
     "loops",
     "objects",
     "recall",
+    "records",
     "replacing",
 )
 _DIGEST_BYTES = 32
@@ -90,18 +91,7 @@ def fingerprint(options: object) -> str:
 def _sources() -> dict[str, bytes]:
     """The files of the engine: the kernels, and the modules that make code of them."""
     package = resources.files("fastsoftmax")
-    engine = (
-        "addresses",
-        "cache",
-        "compilers",
-        "cpu",
-        "jit",
-        "loops",
-        "objects",
-        "recall",
-        "replacing",
-    )
-    files = [package / f"_{name}.py" for name in engine]
+    files = [package / f"_{name}.py" for name in _ENGINE]
     files += [file for file in (package / "kernels").iterdir() if file.name.endswith(".py")]
     return {file.name: file.read_bytes() for file in files}
 

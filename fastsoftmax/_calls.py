@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy import ma  # which NumPy leaves for its first use, in the middle of a call
 
-from fastsoftmax import _arguments, _compute, _plain, _summaries
+from fastsoftmax import _arguments, _compute, _plain, _second_calls, _summaries
 from fastsoftmax._compute import Call
-from fastsoftmax._dtypes import kernel_dtype, result_dtype
+from fastsoftmax._dtypes import kernel_dtype
 from fastsoftmax._quiet import quiet
 from fastsoftmax._shortcuts import LSE, LSE_KEEPING_DIMS, SOFTMAX_AND_LSE, remember
 from fastsoftmax._ways import both, then_copied
@@ -45,7 +45,7 @@ def called(key: Any, name: str, arguments: tuple[Any, ...], second: Any = None) 
 def _computed(key: Any, call: Call, mask: Array | None) -> Array:
     result = _compute.elementwise(call)
     if key is not None:
-        remember(key, _compute.shortcut(call, result))
+        remember(key, _second_calls.shortcut(call, result))
     return _masked(result, mask)
 
 
@@ -58,7 +58,7 @@ def _softmax_and_lse(key: Any, arguments: tuple[Any, ...]) -> tuple[Array, Array
     lse = _log_sum_exp(raw).reshape(shape)
     result = _compute.elementwise(call)
     if key is not None:
-        ways = _compute.shortcut(call, result), _summaries.summary_shortcut(raw, shape)
+        ways = _second_calls.shortcut(call, result), _summaries.summary_shortcut(raw, shape)
         remember(key, both(*ways))
     lse = lse if shape else lse[()]
     return _masked(result, mask), (
@@ -81,7 +81,7 @@ def _logsumexp(key: Any, arguments: tuple[Any, ...], *, keep: bool) -> Array:
         quiet(np.copyto, out, result, casting="same_kind")
         result = out
     if mask is None:
-        return result if shape else result[()] if out is None else result
+        return result if shape or out is not None else result[()]
     return _masked(result, np.all(mask, axis=call.dims, keepdims=keep))
 
 
@@ -95,15 +95,13 @@ def backward(name: str, arguments: tuple[Any, ...], grad_output: Any) -> tuple[C
             f"grad_output has the shape {grad.shape} and output {array.shape}; they must be equal"
         )
     dims = _arguments.dims_of(dim, axis, array.ndim)
-    dtypes = [result_dtype(each.dtype) for each in (grad, array)]
     try:
-        common = np.result_type(*[each for each in dtypes if each])
+        dtype = np.result_type(*[_arguments.dtype_of(None, each) for each in (grad, array)])
     except TypeError:
         raise TypeError(
             f"grad_output has the dtype {grad.dtype} and output {array.dtype}, which have none in "
             "common; cast one of them"
         ) from None
-    dtype = _arguments.dtype_of(None, np.empty(0, common))
     mask = _arguments.where_of(where, array.shape)
     hidden = _hidden_by(grad_output, output)
     mask = _shown(mask, hidden)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
@@ -17,9 +17,36 @@ if TYPE_CHECKING:
 Dim = int | tuple[int, ...] | None
 _Array = np.ndarray
 _Result = np.ndarray[Any, Any]
+# One object for all calls: `_recall` knows a temperature by which object it is.
 _ONE = 1.0
 
 
+@overload
+def softmax(
+    input: ArrayLike,
+    dim: Dim | Missing = ...,
+    dtype: DTypeLike | None = ...,
+    *,
+    axis: Dim | Missing = ...,
+    out: np.ndarray[Any, Any] | None = ...,
+    where: ArrayLike | None = ...,
+    temperature: ArrayLike = ...,
+    workers: int | None = ...,
+    return_lse: Literal[False] = ...,
+) -> _Result: ...
+@overload
+def softmax(
+    input: ArrayLike,
+    dim: Dim | Missing = ...,
+    dtype: DTypeLike | None = ...,
+    *,
+    axis: Dim | Missing = ...,
+    out: np.ndarray[Any, Any] | None = ...,
+    where: ArrayLike | None = ...,
+    temperature: ArrayLike = ...,
+    workers: int | None = ...,
+    return_lse: bool,
+) -> Any: ...
 def softmax(
     input: ArrayLike,
     dim: Dim | Missing = MISSING,
@@ -68,7 +95,8 @@ def softmax(
     numpy.ndarray
         Of the shape of the input, and of its memory order; float16, bfloat16, float32,
         float64, longdouble and complex inputs keep their dtype.  A masked array gives a
-        masked array, round `out` if that is given.
+        masked array, round `out` if that is given.  With `return_lse`, a tuple of this and of
+        another array, or a scalar.
 
     Raises
     ------

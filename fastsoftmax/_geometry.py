@@ -42,10 +42,10 @@ class Geometry(NamedTuple):
         """Slices in all."""
         return math.prod(axis.size for axis in self.batch)
 
-    def table(self, *fields: int) -> np.ndarray[Any, Any]:
-        """What a kernel is told of its call, see kernels/strides.py."""
-        operands = len(self.batch[0].strides)
-        numbers = [self.length, *fields, operands, len(self.batch), len(self.inner)]
+    def table(self, reach: int, width: int, options: int, plane: int) -> np.ndarray[Any, Any]:
+        """What a kernel is told of its call, in the order of kernels/strides.py."""
+        operands, ranks = len(self.batch[0].strides), (len(self.batch), len(self.inner))
+        numbers = [self.length, reach, width, options, plane, operands, *ranks]
         for axes in (self.batch, self.inner):
             numbers += [axis.size for axis in axes]
             for operand in range(operands):

@@ -1,16 +1,17 @@
 """From the arrays of a call to the kernels that fit them, and their arguments.
 
-=========  ====================================================================
-classes    softmax and its logarithm of very short slices, one after the other
-narrow     other slices of at most `SINGLE` elements
-rows       longer ones, elements side by side (others are gathered block by block);
-           `along` for whatever is not plain softmax, some slices at a time if they are short
-gradients  of either along memory, with nothing but two inputs and results
-columns    slices side by side: memory is contiguous across them
-bunches    the same in runs of a few, those of several batches at once
-split      slices of more than one block: along memory, across it, or a few of them
-           interleaved
-=========  ====================================================================
+================  ====================================================================
+classes           softmax and its logarithm of very short slices, one after the other
+class_gradients   the gradients of such slices
+narrow            other slices of at most `SINGLE` elements
+rows              longer ones, elements side by side (others are gathered block by block);
+                  `along` for whatever is not plain softmax
+gradients         of either along memory, with nothing but two inputs and results
+columns           slices side by side: memory is contiguous across them
+bunches           the same in runs of a few, those of several batches at once
+split             slices of more than one block: along memory, across it, or a few of them
+                  interleaved
+================  ====================================================================
 
 Where results lie along another axis than the input, it is copied to their place first.
 
@@ -29,7 +30,7 @@ from fastsoftmax._cpu import CPUS
 from fastsoftmax._geometry import geometry
 from fastsoftmax._launch import LEAST_LAUNCH
 from fastsoftmax._places import Leading, Picking
-from fastsoftmax._plans import COST, OnePass
+from fastsoftmax._plans import ELEMENT_COST, OnePass
 from fastsoftmax._split import Split
 from fastsoftmax._tiling import bunch_width
 from fastsoftmax.kernels.class_gradients import most_classes
@@ -112,8 +113,8 @@ def _is_shared(geometry: Geometry, item: int, kind: str) -> bool:
 
     Sharing is three launches, and takes exponentials twice.
     """
-    whole = -(-geometry.slices // CPUS) * COST[kind][item]
-    shared = geometry.slices / CPUS * COST["split"][item]
+    whole = -(-geometry.slices // CPUS) * ELEMENT_COST[kind][item]
+    shared = geometry.slices / CPUS * ELEMENT_COST["split"][item]
     return geometry.length * whole > geometry.length * shared + 3 * LEAST_LAUNCH
 
 

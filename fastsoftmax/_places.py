@@ -34,9 +34,8 @@ class Placed(OneKernel):
         super().__init__("along", geometry, dtype, task, plane)
         self.kernel = kernel
         self.kernels = (kernel,)
-        self.width = count
         self.tasks = geometry.slices
-        self.table = self._table(geometry)
+        self.table = self._table(geometry, count)
 
 
 class Leading(Placed):

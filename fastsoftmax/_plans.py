@@ -28,9 +28,9 @@ from fastsoftmax.kernels import bunches, columns, narrow, short, strips, whole
 from fastsoftmax.kernels.batches import batch_slices, batches
 from fastsoftmax.kernels.class_gradients import class_gradients
 from fastsoftmax.kernels.classes import of_classes
+from fastsoftmax.kernels.column_gradients import WIDTH_BYTES as GRADIENTS_BYTES
+from fastsoftmax.kernels.column_gradients import column_gradients
 from fastsoftmax.kernels.gradient_steps import MOST_SLICES
-from fastsoftmax.kernels.gradients import WIDTH_BYTES as GRADIENTS_BYTES
-from fastsoftmax.kernels.gradients import gradients
 from fastsoftmax.kernels.narrow_gradients import narrow_gradients
 from fastsoftmax.kernels.operations import MASKED, NEGATED, RESULTS
 from fastsoftmax.kernels.outcomes import PARTS
@@ -54,7 +54,7 @@ MOST_KEPT_ACROSS_BYTES = min(MOST_KEPT_BYTES, 3 * SECOND_LEVEL_BYTES)
 LEAST_ROWS = 16
 # Nanoseconds an element takes on one thread, roughly, in float32 and float64: what launching
 # threads is weighed against.  Measured by `python -m benchmarks thresholds`.
-COST = {
+ELEMENT_COST = {
     "classes": {4: 0.3, 8: 0.6},
     "class_gradients": {4: 0.3, 8: 0.5},
     "narrow": {4: 0.4, 8: 0.8},
@@ -109,7 +109,7 @@ class Plan:
         self.views = self.corner is not None
         """Whether operands are viewed otherwise, and so have to have the shape of the input."""
         elements = geometry.length * geometry.slices
-        self.cost = elements * COST[kind][self.item]
+        self.cost = elements * ELEMENT_COST[kind][self.item]
         in_rows = kind in {"rows", "along", "gradients"} and geometry.length > SINGLE
         if in_rows:
             self.cost += geometry.slices * SLICE_COST
@@ -142,7 +142,7 @@ class Plan:
 
     def read(self, given: np.dtype[Any]) -> None:
         """Have kernels read inputs of this dtype, not that of results."""
-        raise AssertionError("a plan is a OnePass, a Split or a Placed")
+        raise NotImplementedError
 
     def run(self, operands: tuple[Array, ...], workers: int | None) -> None:
         """Compute."""
@@ -159,7 +159,7 @@ class Plan:
 
     def launcher(self, workers: int | None) -> Launcher:
         """A function that computes with operands that are `flat`."""
-        raise AssertionError("a plan is a OnePass, a Split or a Placed")
+        raise NotImplementedError
 
     def threads(self, workers: int | None) -> int:
         """The number of threads that calls take."""
@@ -169,11 +169,12 @@ class Plan:
         """Whether calls like this never take threads."""
         return workers == 1 or _launch.is_serial(self.tasks, self.cost)
 
-    def _table(self, geometry: Geometry) -> Array:
+    def _table(self, geometry: Geometry, count: int = 0) -> Array:
+        """What kernels are told; `count`: of how many elements, where that is what they do."""
         reach = FAR if 2 * self._bytes > SECOND_LEVEL_BYTES else NEAR
         reach = PAST_CACHES if self.streaming else reach
         reach = IN_MEMORY if self._in_memory else reach
-        return geometry.table(reach, self.width or self.batch, *self._fields)
+        return geometry.table(reach, count or self.width or self.batch, *self._fields)
 
 
 class OneKernel(Plan):
@@ -292,7 +293,7 @@ class OnePass(OneKernel):
         streaming, pair = self.streaming and self._writes, pair_width(*widths)
         in_caches = not self._in_memory and reads_twice(geometry, itemsize)
         if inputs == 2 and task.is_plain and in_caches:
-            self.kernel, tiles, streaming = gradients(task.operation), 0, False
+            self.kernel, tiles, streaming = column_gradients(task.operation), 0, False
             self.width = GRADIENTS_BYTES // self.item
         elif pair and task.is_plain:
             self.kernel = strips.strips(task.operation, self._writes)

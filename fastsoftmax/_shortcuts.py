@@ -1,9 +1,7 @@
-"""The shortest way for small calls that were made before.
+"""The ways (`_ways`) of calls that were made before, by what these looked like.
 
-What a call of small arrays comes to depends on their shapes, strides and dtypes alone: too
-small for threads, it is one kernel with one table.  Once made, its way is kept here: allocate
-the result, enter the kernel.  Most of the time that is left is NumPy's for the allocation
-and Numba's for taking the arrays apart.
+And before them, what is asked first: calls that are recorded in machine code (`_recall`).  That is
+put in place when Numba is there; nothing here imports it.
 """
 
 from __future__ import annotations

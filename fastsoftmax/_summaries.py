@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from fastsoftmax import _temperature, _ways
+from fastsoftmax import _summary_ways, _temperature, _ways
 from fastsoftmax._casts import cast_rounding, is_ready, stands_as_computed
 from fastsoftmax._compute import (
     operands_of,
@@ -55,7 +55,7 @@ def summary_shortcut(call: Call, shape: tuple[int, ...]) -> Way | None:
     plan = plan_for(operands, task)
     if plan.corner is not None and call.where is not None and call.where.shape != call.shape:
         return None
-    way = _ways.of_summaries(plan, operands, result, shape, call.dtype, call.workers)
+    way = _summary_ways.of_summaries(plan, operands, result, shape, call.dtype, call.workers)
     if cast is array:
         return way
     return _ways.after_casts(way, (array,), call.dtype, in_place=False)
@@ -86,7 +86,7 @@ def losses_shortcut(call: Call, places: Array, finish: Callable[[Array, Array], 
         return None
     operands = *operands, _spread(call, places)
     plans = plan, picking_plan(operands, task)
-    way = _ways.of_losses(plans, operands, result.shape, finish, call.workers)
+    way = _summary_ways.of_losses(plans, operands, result.shape, finish, call.workers)
     return _ways.if_exact(way, call.inputs[0], call.dtype)
 
 
@@ -128,7 +128,7 @@ def leaders_shortcut(call: Call, count: int, finish: Callable[[Array, Array], An
     found = _leading(call, count)
     if found.plans[0].corner is not None:
         return None
-    way = _ways.of_leaders(
+    way = _summary_ways.of_leaders(
         found.plans, found.summing, found.results, found.memory.size, finish, call.workers
     )
     return _ways.if_exact(way, call.inputs[0], call.dtype)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fastsoftmax._cpu import CPUS, FIRST_LEVEL_BYTES, SECOND_LEVEL_BYTES
-from fastsoftmax.kernels import gradients, short
+from fastsoftmax.kernels import column_gradients, short
 from fastsoftmax.kernels.memory import PAGE_BYTES
 from fastsoftmax.kernels.packing import GROUP, tile_bytes
 from fastsoftmax.kernels.strides import SOURCE
@@ -138,4 +138,5 @@ def reads_twice(geometry: Geometry, itemsize: int) -> bool:
     if len(geometry.inner) > 1:
         return False
     apart = abs(geometry.inner[0].strides[SOURCE]) * itemsize
-    return 2 * geometry.length * max(gradients.WIDTH_BYTES, apart & -apart) <= SECOND_LEVEL_BYTES
+    width = max(column_gradients.WIDTH_BYTES, apart & -apart)
+    return 2 * geometry.length * width <= SECOND_LEVEL_BYTES

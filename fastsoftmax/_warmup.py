@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastsoftmax import _launch, _recall
+from fastsoftmax._calls import FORWARD, GRADIENTS
 from fastsoftmax._casts import COMPUTED, reads, stored_as
 from fastsoftmax._compute import of_dtype, storage
 from fastsoftmax._dtypes import FLOAT32
@@ -23,8 +24,8 @@ from fastsoftmax.kernels.bunches import bunches
 from fastsoftmax.kernels.class_gradients import class_gradients, most_classes
 from fastsoftmax.kernels.classes import LEAST_CLASSES, MOST_CLASSES, of_classes
 from fastsoftmax.kernels.column_blocks import reduce_column_blocks
+from fastsoftmax.kernels.column_gradients import column_gradients
 from fastsoftmax.kernels.copies import copy_rows, sides_for, transpose_by
-from fastsoftmax.kernels.gradients import gradients
 from fastsoftmax.kernels.leaders import leaders
 from fastsoftmax.kernels.losses import losses_kernel
 from fastsoftmax.kernels.narrow_gradients import narrow_gradients
@@ -39,12 +40,8 @@ if TYPE_CHECKING:
     from fastsoftmax._jit import Kernel
 
 OPERATIONS = {
-    "softmax": ops.SOFTMAX,
-    "softmin": ops.SOFTMAX,
-    "log_softmax": ops.LOGS,
-    "logsumexp": ops.LOGS,
-    "softmax_backward": ops.BACKWARD,
-    "log_softmax_backward": ops.LOG_BACKWARD,
+    **{name: operation for name, (operation, _) in FORWARD.items()},
+    **GRADIENTS,
     "cross_entropy": ops.LOGS,
     "top_k": ops.SOFTMAX,
 }
@@ -176,7 +173,7 @@ def kernels_for(
     if layout == "columns" and function != "softmin":
         kernels += [strips(operation, writes), *([bunches(operation)] if writes else [])]
     if layout == "columns" and operation.inputs == 2:
-        kernels.append(gradients(operation))
+        kernels.append(column_gradients(operation))
     if operation.inputs == 2:
         kernels += {
             "narrow": [narrow_gradients(operation)],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import inspect
 from typing import TYPE_CHECKING
 
 from fastsoftmax import warmup
@@ -15,12 +16,15 @@ def add_words(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     """Give a parser the words of this command."""
     parser.prog = "fastsoftmax warmup"
     parser.description = "Compile kernels ahead and keep them in the cache, as for containers."
-    for name, default, text in (
-        ("functions", ("softmax",), "names of functions of the package"),
-        ("dtypes", ("float32", "float64"), "floating dtypes of their inputs"),
-        ("layouts", ("rows", "narrow", "columns", "split"), "of these, and copied"),
-        ("casts", (), "other dtypes of large inputs, which are cast to each of --dtypes"),
+    given = inspect.signature(warmup).parameters
+    classes = given["classes"].default
+    for name, text in (
+        ("functions", "names of functions of the package"),
+        ("dtypes", "floating dtypes of their inputs"),
+        ("layouts", "of these, and copied"),
+        ("casts", "other dtypes of large inputs, which are cast to each of --dtypes"),
     ):
+        default = given[name].default
         parser.add_argument(
             f"--{name}",
             type=_words,
@@ -31,9 +35,10 @@ def add_words(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     parser.add_argument(
         "--classes",
         type=_numbers,
-        default=(2, 3, 10),
+        default=classes,
         metavar="A,B",
-        help="lengths of short slices with kernels of their own, from 2 to 64 (default: 2,3,10)",
+        help="lengths of short slices with kernels of their own, from 2 to 64 "
+        f"(default: {','.join(map(str, classes))})",
     )
     parser.add_argument(
         "--serial", action="store_true", help="leave out the builds for several threads"

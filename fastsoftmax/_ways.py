@@ -20,7 +20,7 @@ from fastsoftmax._facts import Direct, Facts
 from fastsoftmax._memory import LARGE_BYTES, maker_like, numpy_empty
 from fastsoftmax._plans import OnePass, Plan
 from fastsoftmax._quiet import quiet
-from fastsoftmax._recall import record_call
+from fastsoftmax._recording import record_call
 from fastsoftmax.kernels.strides import SECOND, SOURCE, TEMPERATURE
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 Array = np.ndarray[Any, Any]
 
-_INT64 = np.dtype(np.int64)
+INT64 = np.dtype(np.int64)
 
 _shortcuts.record = record_call
 
@@ -54,7 +54,7 @@ def of_results(
             return _shortest(plan, direct, make)
     elif isinstance(plan, OnePass) and plan.is_bare and plan.corner is None:
         return _short(plan, make, workers, direct)
-    compute = _computing(plan, operands, workers)
+    compute = computing(plan, operands, workers)
 
     def way(
         array: Array,
@@ -155,7 +155,7 @@ def _direct(
     )
 
 
-def _computing(plan: Plan, operands: tuple[Array, ...], workers: int | None) -> Callable[..., None]:
+def computing(plan: Plan, operands: tuple[Array, ...], workers: int | None) -> Callable[..., None]:
     """``compute(array, out, second, where, temperature, summary)``, for operands like these.
 
     None stands for what calls don't have.  A temperature that is no array is known already, and
@@ -313,88 +313,3 @@ def both(way: Way | None, summary: Way | None) -> Way | None:
         return None if result is None else (result, log_sums)
 
     return known_for(in_order, _cost(way, summary))
-
-
-def of_summaries(
-    plan: Plan,
-    operands: tuple[Array, ...],
-    result: Array,
-    shape: tuple[int, ...],
-    dtype: np.dtype[Any],
-    workers: int | None,
-) -> Way:
-    """The same for the first part of summaries like `result`, in this shape and dtype."""
-    last = plan.flat(operands[-1])
-    begin = (last.ctypes.data - result.ctypes.data) // result.itemsize
-    parts, slices, empty = result.size, math.prod(shape), numpy_empty
-    compute, is_line = _computing(plan, operands, workers), len(shape) == 1
-
-    def way(
-        array: Array, _out: None = None, where: Array | None = None, *_: Array | None
-    ) -> Array | None:
-        if not array.flags.aligned:
-            return None
-        found = empty(parts)
-        compute(array, None, None, where, None, found[begin:] if begin else found)
-        log_sums: Array = quiet(found[:slices].astype, dtype)
-        if is_line:
-            return log_sums
-        return log_sums.reshape(shape) if shape else log_sums[0]
-
-    return known_for(way, plan.cost)
-
-
-def of_losses(
-    plans: tuple[Plan, Plan],
-    operands: tuple[Array, ...],
-    shape: tuple[int, ...],
-    finish: Callable[[Array, Array], Any],
-    workers: int | None,
-) -> Way:
-    """What `finish` makes of the losses at one element of each slice, summaries in `shape`.
-
-    The second input is which, and `finish` gets it, too; a loss is NaN where there is none.
-    """
-    _, *placeholders, _, _ = operands
-    launch, pick = (plan.launcher(workers) for plan in plans)
-    slices, parts, empty = math.prod(shape[1:]), math.prod(shape), numpy_empty
-
-    def way(array: Array, _out: None, _where: None, given: Array, *_: Any) -> Any:
-        places = given
-        if places.dtype != _INT64:
-            places = places.astype(_INT64)  # what is too large becomes negative
-        if not (array.flags.aligned and places.flags.aligned):
-            return None
-        summary = empty(parts)
-        launch((array, *placeholders, summary))
-        pick((array, *placeholders, summary, places))
-        return finish(summary[:slices], given)
-
-    return known_for(way, sum(plan.cost for plan in plans))
-
-
-def of_leaders(
-    plans: tuple[Plan, Plan],
-    operands: tuple[Array, ...],
-    result: Array,
-    size: int,
-    finish: Callable[[Array, Array], Any],
-    workers: int | None,
-) -> Way:
-    """What `finish` makes of the largest probabilities and their places.
-
-    `operands` are those of the first plan, and `size` is that of the memory that both share.
-    """
-    _, no_target, *placeholders, _ = operands
-    summarise, lead = (plan.launcher(workers) for plan in plans)
-    shape, dtype, empty = result.shape, result.dtype, numpy_empty
-
-    def way(array: Array, *_: Any) -> Any:
-        if not array.flags.aligned:
-            return None
-        memory, results, places = empty(size), empty(shape, dtype), empty(shape, _INT64)
-        summarise((array, no_target, *placeholders, memory))
-        lead((array, results, *placeholders, memory, places))
-        return finish(results, places)
-
-    return known_for(way, sum(plan.cost for plan in plans))

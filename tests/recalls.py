@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from arrays import logits
 
-from fastsoftmax import _recall, _shortcuts, softmax
+from fastsoftmax import _records, _shortcuts, softmax
 
 if TYPE_CHECKING:
     import pytest
@@ -25,21 +25,21 @@ def record_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def forget() -> None:
     _shortcuts.ways.clear()
-    _recall._records[1:] = 0
-    _recall._owners[:] = [None] * len(_recall._owners)
+    _records.records[1:] = 0
+    _records.owners[:] = [None] * len(_records.owners)
 
 
 def recorded() -> int:
-    return np.count_nonzero(_recall._records[1:, _recall._RANK])
+    return np.count_nonzero(_records.records[1:, _records.RANK_AT])
 
 
 def direct() -> int:
-    return np.count_nonzero(_recall._records[1:, _recall._CODE])
+    return np.count_nonzero(_records.records[1:, _records.CODE_AT])
 
 
 def launched() -> int:
     """How many of the recorded calls are threads'."""
-    return np.count_nonzero(_recall._records[1:, _recall._JOB])
+    return np.count_nonzero(_records.records[1:, _records.JOB_AT])
 
 
 def wrong_together(cases: list[tuple[Array, int]], wanted: list[Array], calls: int) -> list[int]:

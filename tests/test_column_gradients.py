@@ -11,7 +11,7 @@ from halves import BFLOAT16, FLOAT16
 from relatives import BACKWARD, LOG_BACKWARD, Relative, name_of
 
 from fastsoftmax import _launch, _shortcuts
-from fastsoftmax.kernels.gradients import WIDTH_BYTES
+from fastsoftmax.kernels.column_gradients import WIDTH_BYTES
 
 Array = np.ndarray[Any, Any]
 
@@ -84,7 +84,7 @@ def test_which_kernel_is_taken(
     used = set()
 
     def note(taken: Any, *_: Any) -> Any:
-        used.add(taken.name.split("-")[0])
+        used.add(taken.name.rsplit("-", 1)[0])
         return lambda *_: None
 
     monkeypatch.setattr(_launch.Job, "run", lambda job, *_: note(job.kernel))
@@ -93,4 +93,4 @@ def test_which_kernel_is_taken(
     monkeypatch.setattr(_shortcuts, "recall", lambda *_: None)
     relative.call(*[np.zeros(shape, np.float32)] * 2, 0)
     assert len(used) == 1
-    assert (used == {"gradients"}) == twice
+    assert (used == {"column-gradients"}) == twice

@@ -171,11 +171,12 @@ def test_each_step_has_its_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_launch, "threads_for", threads_for)
     x = np.zeros((2000, 2000), F4)
     assert explain(x.ravel()[:3_000_000], 0).threads == 1
-    assert asked[-1] == asked[-2] == 3e6 * _plans.COST["split"][4] / 2
+    assert asked[-1] == asked[-2] == 3e6 * _plans.ELEMENT_COST["split"][4] / 2
     assert explain(x.ravel(), 0, function="logsumexp").threads == 1
     asked.clear()
     explain(x.T, 1, out=np.zeros_like(x))
-    assert max(asked) < x.size * (_plans.COST["copies"][4] + _plans.COST["rows"][4]) / 2
+    costs = [_plans.ELEMENT_COST[step][4] for step in ("copies", "rows")]
+    assert max(asked) < x.size * sum(costs) / 2
 
 
 @pytest.mark.parametrize("given", [F4, F8, "f2", "i2", "u1"])

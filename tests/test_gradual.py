@@ -26,7 +26,8 @@ from processor import (
 
 import fastsoftmax
 from fastsoftmax.kernels.memory import load_like, pointer, store
-from fastsoftmax.kernels.operations import SOFTMAX, Operation, gradual_of, result
+from fastsoftmax.kernels.operations import SOFTMAX, Operation, gradual_of
+from fastsoftmax.kernels.steps import result
 from fastsoftmax.kernels.sums import lane_count, lanes
 
 if TYPE_CHECKING:

@@ -20,7 +20,8 @@ from processor import DENORMAL, UNDERFLOW, clear_flags, flags
 
 import fastsoftmax
 from fastsoftmax import _launch
-from fastsoftmax.kernels.memory import pointer, workspace
+from fastsoftmax.kernels.memory import pointer
+from fastsoftmax.kernels.workspaces import workspace
 
 if TYPE_CHECKING:
     from collections.abc import Callable

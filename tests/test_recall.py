@@ -16,7 +16,7 @@ from recalls import array, direct, forget, recorded, settled
 
 from fastsoftmax import (
     _calling,
-    _recall,
+    _records,
     log_softmax,
     logsumexp,
     softmax,
@@ -103,7 +103,7 @@ def test_more_calls_than_records() -> None:
     for _ in range(3):
         for (x, dim), right in zip(cases, wanted, strict=True):
             assert np.array_equal(softmax(x, dim), right)
-    assert _recall._MOST_RECORDS / 2 < recorded() <= _recall._MOST_RECORDS < len(cases)
+    assert _records.MOST_RECORDS / 2 < recorded() <= _records.MOST_RECORDS < len(cases)
 
 
 def test_elements_that_are_not_aligned_are_left_to_ways() -> None:
@@ -120,7 +120,7 @@ def test_elements_that_are_not_aligned_are_left_to_ways() -> None:
 def test_recorded_calls_are_recalled(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
     """Found where they were put, that is, whatever their strides, arrays and other arguments."""
     x = layout.of(logits((12, 10), np.float32, 3.0))
-    if x.ndim > _recall._MOST_DIMS:
+    if x.ndim > _records.MOST_DIMS:
         return
     out, shown = np.zeros_like(x), np.ones(x.shape, bool)
     calls = [

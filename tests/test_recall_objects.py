@@ -11,7 +11,7 @@ import processes
 import pytest
 from recalls import array, settled, wrong_together
 
-from fastsoftmax import _objects, _recall, softmax
+from fastsoftmax import _objects, _records, softmax
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,7 +24,7 @@ def test_nothing_is_kept_or_lost() -> None:
     settled(softmax, x, 1)
     settled(softmax, x, 1, out=out)
     settled(softmax, x, 0)
-    owners = [owner[1] for owner in _recall._owners if owner is not None]
+    owners = [owner[1] for owner in _records.owners if owner is not None]
     assert len(owners) == 3
     watched = [x, out, x.dtype, np.empty, *owners]
     before = [sys.getrefcount(each) for each in watched]
@@ -54,9 +54,9 @@ def test_an_error_of_the_allocation_is_raised() -> None:
     def none_left(*_: Any) -> None:
         raise MemoryError("none left")
 
-    (number,) = np.flatnonzero(_recall._records[1:, _recall._RANK]) + 1
-    _recall._records[number, _recall._MAKE] = id(none_left)
-    owner = _recall._owners[number][1]
+    (number,) = np.flatnonzero(_records.records[1:, _records.RANK_AT]) + 1
+    _records.records[number, _records.MAKE_AT] = id(none_left)
+    owner = _records.owners[number][1]
     before = sys.getrefcount(owner)
     for _ in range(3):
         with pytest.raises(MemoryError, match="none left"):
@@ -106,8 +106,8 @@ REPEATED = """
             raise SystemExit("something was compiled after all")
         numba.core.compiler.compile_extra = compiled
     elif sys.argv[1] == "unknown":
-        from fastsoftmax import _recall
-        _recall.are_as_expected = lambda: False
+        from fastsoftmax import _recording
+        _recording.are_as_expected = lambda: False
     for _ in range(300):
         result = softmax(x, 0)
     print(_shortcuts.recall is not _shortcuts._recall_nothing, result)

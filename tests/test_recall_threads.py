@@ -15,7 +15,7 @@ from recalls import array, direct, launched, recorded, settled, wrong_together
 from fastsoftmax import (
     _launch,
     _loops,
-    _recall,
+    _records,
     log_softmax,
     softmax,
     softmax_backward,
@@ -114,7 +114,7 @@ def test_a_call_that_is_not_launched_goes_its_way(team: Array) -> None:
 def test_a_call_that_is_asked_for_twice_counts_once(team: Array) -> None:
     x = array(SHAPE)
     settled(softmax, x, 1)
-    (way,) = [owner[1] for owner in _recall._owners if owner is not None]
+    (way,) = [owner[1] for owner in _records.owners if owner is not None]
     job, _ = vars(way)["recorded"]
     team[_loops.WAKE] = 2**62
     for _ in range(50):
@@ -132,7 +132,7 @@ def test_nothing_is_kept_or_lost(team: Array) -> None:
     x, out = array(SHAPE), np.empty(SHAPE, np.float32)
     settled(softmax, x, 1)
     settled(softmax, x, 1, out=out)
-    watched = [x, out, *[owner[1] for owner in _recall._owners if owner is not None]]
+    watched = [x, out, *[owner[1] for owner in _records.owners if owner is not None]]
     before = [sys.getrefcount(each) for each in watched]
     for refused in (0, 1):
         team[_loops.LAUNCHING] = refused
@@ -151,8 +151,8 @@ def test_an_error_of_the_allocation_is_raised() -> None:
     def none_left(*_: Any) -> None:
         raise MemoryError("none left")
 
-    (number,) = np.flatnonzero(_recall._records[1:, _recall._RANK]) + 1
-    _recall._records[number, _recall._MAKE] = id(none_left)
+    (number,) = np.flatnonzero(_records.records[1:, _records.RANK_AT]) + 1
+    _records.records[number, _records.MAKE_AT] = id(none_left)
     for _ in range(3):
         with pytest.raises(MemoryError, match="none left"):
             softmax(x, 1)
@@ -161,18 +161,18 @@ def test_an_error_of_the_allocation_is_raised() -> None:
 def test_a_record_that_is_replaced_during_the_allocation() -> None:
     x = array(SHAPE)
     wanted = settled(softmax, x, 1)
-    (number,) = np.flatnonzero(_recall._records[1:, _recall._RANK]) + 1
-    kept = _recall._records[number].copy()
+    (number,) = np.flatnonzero(_records.records[1:, _records.RANK_AT]) + 1
+    kept = _records.records[number].copy()
 
     def replaced(*given: Any) -> Any:
-        _recall._records[number, _recall._OWNER] = id(None)
+        _records.records[number, _records.OWNER_AT] = id(None)
         return np.empty(*given)
 
     for _ in range(3):
-        _recall._records[number] = kept
-        _recall._records[number, _recall._MAKE] = id(replaced)
+        _records.records[number] = kept
+        _records.records[number, _records.MAKE_AT] = id(replaced)
         assert np.array_equal(softmax(x, 1), wanted)
-    _recall._records[number] = kept
+    _records.records[number] = kept
 
 
 def test_other_python_threads_run_meanwhile() -> None:

@@ -132,7 +132,7 @@ def test_outputs_that_are_no_logarithms_of_probabilities(dtype: Any) -> None:
         (BACKWARD, (50, 65), 1, "row-gradients"),
         (BACKWARD, (50, 9000), 1, "row-gradients"),
         (BACKWARD, (4, 5, 6), (1, 2), "narrow-gradients"),
-        (BACKWARD, (50, 40), 0, "gradients-backward"),
+        (BACKWARD, (50, 40), 0, "column-gradients-backward"),
         (LOG_BACKWARD, (50, 20), 1, "narrow-gradients"),
         (LOG_BACKWARD, (50, 1000), 1, "row-gradients"),
         (LOG_BACKWARD, (50, 9000), 1, "along"),

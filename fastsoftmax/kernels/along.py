@@ -30,29 +30,24 @@ from fastsoftmax.kernels.memory import (
     load_like,
     store,
 )
-from fastsoftmax.kernels.operations import (
-    MASKED,
-    NEGATED,
-    Operation,
+from fastsoftmax.kernels.operations import MASKED, NEGATED, Operation, has_frame, hidden, inputs_of
+from fastsoftmax.kernels.outcomes import (
+    frame_at,
+    frame_of,
+    framed_top,
+    share_of,
+)
+from fastsoftmax.kernels.steps import (
     back_of,
     begin,
     consume,
     folded,
-    has_frame,
-    hidden,
-    inputs_of,
     keep_sums,
     kept_alone,
     prepare,
     result,
     times,
     totals,
-)
-from fastsoftmax.kernels.outcomes import (
-    frame_at,
-    frame_of,
-    framed_top,
-    share_of,
 )
 from fastsoftmax.kernels.strides import (
     MASK,
@@ -145,7 +140,7 @@ def _add_group(
     new, left = consume(operation, sums, prepared, second, numbers, back)
     if operation.keeps and kept is not None:
         store(kept, j, left)
-    return new if count is None else keep_sums(operation, new, count, sums)
+    return new if count is None else keep_sums(new, count, sums)
 
 
 @device

@@ -25,16 +25,7 @@ from fastsoftmax.kernels.along import (
 from fastsoftmax.kernels.block_results import deliver
 from fastsoftmax.kernels.elements import as_computed, computed_like
 from fastsoftmax.kernels.groups import ROW_BYTES
-from fastsoftmax.kernels.memory import (
-    advance,
-    clear,
-    load_kinds,
-    load_like,
-    store_kinds,
-    stream_fence,
-    workspace,
-    workspace_double,
-)
+from fastsoftmax.kernels.memory import advance, clear, load_like, stream_fence
 from fastsoftmax.kernels.operands import kernel_over
 from fastsoftmax.kernels.operations import (
     Operation,
@@ -68,6 +59,7 @@ from fastsoftmax.kernels.underflow import expects_underflow, forget_underflows
 from fastsoftmax.kernels.values import Value, formula
 from fastsoftmax.kernels.vectors import any_of, double, splat, vector, vector_count
 from fastsoftmax.kernels.whole import degree_of
+from fastsoftmax.kernels.workspaces import load_kinds, store_kinds, workspace, workspace_double
 
 MOST_SLICES = 16
 """Slices of a batch at the most: a vector of float32 has no more elements."""

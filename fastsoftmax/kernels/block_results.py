@@ -23,9 +23,9 @@ from fastsoftmax.kernels.operations import (
     Operation,
     gradual_of,
     hidden_result,
-    result,
     shifted,
 )
+from fastsoftmax.kernels.steps import result
 from fastsoftmax.kernels.strides import MASK, TARGET, is_row, scatter, slice_at
 from fastsoftmax.kernels.sums import lane_count, lanes
 from fastsoftmax.kernels.underflow import is_gradual

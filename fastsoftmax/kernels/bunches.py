@@ -14,7 +14,7 @@ from fastsoftmax._jit import device
 from fastsoftmax.kernels import exponential
 from fastsoftmax.kernels.cells import note, notes_for
 from fastsoftmax.kernels.elements import computed_like, fetch, fetch_part, put, put_part
-from fastsoftmax.kernels.memory import LINE_BYTES, advance, line_count, load_like, store, workspace
+from fastsoftmax.kernels.memory import LINE_BYTES, advance, line_count, load_like, store
 from fastsoftmax.kernels.operands import kernel_over
 from fastsoftmax.kernels.operations import Operation, gradual_of, inputs_of
 from fastsoftmax.kernels.packing import (
@@ -26,6 +26,7 @@ from fastsoftmax.kernels.packing import (
     tile_bytes,
     tile_in,
 )
+from fastsoftmax.kernels.shuffles import lower_half
 from fastsoftmax.kernels.strides import (
     SECOND,
     SOURCE,
@@ -37,7 +38,8 @@ from fastsoftmax.kernels.strides import (
 from fastsoftmax.kernels.sums import SINGLE, lane_count, lanes
 from fastsoftmax.kernels.tiles import reduce_strip, settle, strip_coefficients
 from fastsoftmax.kernels.underflow import expects_underflow, forget_underflows, is_strip_gradual
-from fastsoftmax.kernels.vectors import count_of, lower_half, vector
+from fastsoftmax.kernels.vectors import count_of, vector
+from fastsoftmax.kernels.workspaces import workspace
 
 
 @device

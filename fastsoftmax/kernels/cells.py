@@ -5,13 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastsoftmax._jit import device
-from fastsoftmax.kernels.memory import (
-    advance,
-    load_like,
-    store,
-    workspace,
-    workspace_double,
-)
+from fastsoftmax.kernels.memory import advance, load_like, store
 from fastsoftmax.kernels.operations import (
     COPY,
     MASKED,
@@ -49,6 +43,7 @@ from fastsoftmax.kernels.strides import (
 from fastsoftmax.kernels.sums import LANES_BYTES
 from fastsoftmax.kernels.values import Value, formula
 from fastsoftmax.kernels.vectors import count_of, double, splat
+from fastsoftmax.kernels.workspaces import workspace, workspace_double
 
 _DOUBLES_BYTES = 8 * LANES_BYTES
 
@@ -160,7 +155,7 @@ def _unpack_rows(
 
 
 @device
-def degree_of(operation: Any, bases: Any) -> Any:
+def common_degree(operation: Any, bases: Any) -> Any:
     """The temperature of slices that have one, in float64."""
     return bases[TEMPERATURE][0] if uses_temperature(operation) else 1.0
 
@@ -213,13 +208,8 @@ def one_of(found: Any, part: Any) -> Any:
 @formula
 def notes_for(operation: Operation, like: Value, size: int) -> Any:
     """Memory for what results are made with: coefficients, and 1 / T where it is wanted."""
-    count = 2 if cool_for(operation, double(zero_like(like)), like) is None else 4
+    count = 2 if cool_for(operation, double(zero(like)), like) is None else 4
     return tuple(workspace(like, size) for _ in range(count))
-
-
-def zero_like(address: Value) -> Value:
-    """A number 0 of the dtype of `address`."""
-    return zero(address)
 
 
 @formula

@@ -15,19 +15,21 @@ from fastsoftmax._cpu import VECTOR_BYTES
 from fastsoftmax._jit import device
 from fastsoftmax.kernels import exponential
 from fastsoftmax.kernels.block_results import result_of
-from fastsoftmax.kernels.cells import degree_of
+from fastsoftmax.kernels.cells import common_degree
 from fastsoftmax.kernels.class_results import copy_up_to, deliver_first
 from fastsoftmax.kernels.elements import computed_like, fetch, put
 from fastsoftmax.kernels.gradient_steps import known_of, scope_of
 from fastsoftmax.kernels.groups import ask_soon, ask_to_write, elements_ahead, workspace_for
-from fastsoftmax.kernels.memory import advance, workspace
+from fastsoftmax.kernels.memory import advance
 from fastsoftmax.kernels.operands import kernel_over
-from fastsoftmax.kernels.operations import Operation, add_inputs, begin, cool_for, parts, totals
-from fastsoftmax.kernels.strides import SECOND, SOURCE, TARGET, described, is_far
+from fastsoftmax.kernels.operations import Operation, cool_for
+from fastsoftmax.kernels.steps import add_inputs, begin, parts, totals
+from fastsoftmax.kernels.strides import SECOND, SOURCE, TARGET, axes_in, is_far
 from fastsoftmax.kernels.sums import lane_count
 from fastsoftmax.kernels.turns import columns_of, vectors_of
 from fastsoftmax.kernels.values import Value, formula
 from fastsoftmax.kernels.vectors import double, maximum, splat, vector, vector_count
+from fastsoftmax.kernels.workspaces import workspace
 
 
 def most_classes(itemsize: int) -> int:
@@ -79,9 +81,9 @@ def _class_gradients(operation: Operation, classes: int) -> Any:
     def class_gradients(bases, _options, geometry, _scratch, first, last):
         """All steps for the groups of slices `first` to `last` - 1: as many as there are lanes."""
         like = computed_like(bases[TARGET])
-        degree = splat(degree_of(operation, bases), double(vector(like)))
+        degree = splat(common_degree(operation, bases), double(vector(like)))
         scope = exponential.numbers(like), cool_for(operation, degree, like)
-        axes = described(geometry)[5]
+        axes, _ = axes_in(geometry)
         step, far = vector_count(like), is_far(geometry)
         first, last = first * lane_count(like), min(last * lane_count(like), axes[1][0])
         source, second, target = bases[SOURCE], bases[SECOND], bases[TARGET]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastsoftmax._jit import device
 from fastsoftmax.kernels import exponential
-from fastsoftmax.kernels.cells import degree_of
+from fastsoftmax.kernels.cells import common_degree
 from fastsoftmax.kernels.class_results import (
     copy_up_to,
     deliver_first,
@@ -39,16 +39,12 @@ from fastsoftmax.kernels.memory import (
     clear,
     elements_before_line,
     is_set,
-    keep,
-    kept,
     line_count,
     load,
     load_like,
     store,
     store_part,
     stream_fence,
-    workspace,
-    workspace_bytes,
 )
 from fastsoftmax.kernels.operands import kernel_over
 from fastsoftmax.kernels.operations import (
@@ -57,17 +53,14 @@ from fastsoftmax.kernels.operations import (
     NEGATED,
     NEGATIVE_INFINITY,
     Operation,
-    begin,
     cool_for,
     gradual_of,
     heat_for,
     hidden,
     hidden_result,
-    parts,
-    result,
-    totals,
 )
 from fastsoftmax.kernels.outcomes import coefficients
+from fastsoftmax.kernels.steps import begin, parts, result, totals
 from fastsoftmax.kernels.strides import MASK, SOURCE, TARGET, described, is_far, strides_of
 from fastsoftmax.kernels.sums import SINGLE, lane_count
 from fastsoftmax.kernels.tiles import (
@@ -82,6 +75,7 @@ from fastsoftmax.kernels.turns import columns_of, vectors_of
 from fastsoftmax.kernels.underflow import expects_underflow, forget_underflows, holds_subnormal
 from fastsoftmax.kernels.values import Value, formula
 from fastsoftmax.kernels.vectors import choose, double, splat, vector, vector_count
+from fastsoftmax.kernels.workspaces import keep, kept, workspace, workspace_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -234,7 +228,7 @@ def _of_classes(operation: Operation, classes: int, asked: int) -> Any:
         """
         source, target = bases[SOURCE], bases[TARGET]
         like = computed_like(target)
-        numbers, degree = exponential.numbers(like), degree_of(operation, bases)
+        numbers, degree = exponential.numbers(like), common_degree(operation, bases)
         _, streaming, _, _, _, axes, dims = described(geometry)
         slices = axes[1][0]
         tiles, tops = workspace(like, tiles_bytes), workspace(like, _TOPS_BYTES)

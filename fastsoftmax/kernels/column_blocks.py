@@ -11,10 +11,10 @@ from typing import Any
 
 from fastsoftmax._jit import device
 from fastsoftmax.kernels import exponential
-from fastsoftmax.kernels.columns import keep_states, load_state, shift_strip
+from fastsoftmax.kernels.columns import keep_states, load_columns, shift_strip
 from fastsoftmax.kernels.elements import computed_like
-from fastsoftmax.kernels.exchanges import NOTHING, is_whole, reduce_beside, rows_ahead
-from fastsoftmax.kernels.memory import advance, line_count, load_like, pointer, store, workspace
+from fastsoftmax.kernels.exchanges import LEAVE_NOTHING, is_whole, reduce_beside, rows_ahead
+from fastsoftmax.kernels.memory import advance, line_count, load_like, pointer, store
 from fastsoftmax.kernels.operands import split_kernel
 from fastsoftmax.kernels.operations import NEGATIVE_INFINITY, Operation
 from fastsoftmax.kernels.packing import (
@@ -35,9 +35,10 @@ from fastsoftmax.kernels.strides import (
     strides_of,
 )
 from fastsoftmax.kernels.sums import block_length
-from fastsoftmax.kernels.tiles import reduce_block, strip_count, strip_like
+from fastsoftmax.kernels.tiles import reduce_rows, strip_count, strip_like
 from fastsoftmax.kernels.vectors import narrow, splat
 from fastsoftmax.kernels.whole import SHIFT
+from fastsoftmax.kernels.workspaces import workspace
 
 
 @device
@@ -47,9 +48,9 @@ def _part_of(task: Any, cells: Any, length: Any, size: Any) -> Any:
     return block, min(size, length - block * size)
 
 
-def _reduce_beside(operation: Operation) -> Any:
+def _reduce_column_blocks(operation: Operation) -> Any:
     @device
-    def reduce_blocks(bases, slices, blocks, geometry, scratch, first, last):
+    def reduce_column_blocks(bases, slices, blocks, geometry, scratch, first, last):
         """Fill `blocks` for the tasks `first` to `last` - 1."""
         like = computed_like(bases[TARGET])
         numbers = exponential.numbers(like)
@@ -92,7 +93,7 @@ def _reduce_beside(operation: Operation) -> Any:
             elements, memory = (x, advance(x, ahead)), (tops_below, tops_below, tops_below)
             unused = bases[TARGET]
             ends, others = ((elements, elements), unused, unused), (other, other)
-            exchange = others, ends, steps, memory, NOTHING, (y, y), in_memory
+            exchange = others, ends, steps, memory, LEAVE_NOTHING, (y, y), in_memory
             slice_ = cell[0] * grid[2] + cell[1]
             mine = advance(of_slices, SHIFT * all_slices + slice_)
             here = advance(state, block * all_slices + slice_)
@@ -100,7 +101,7 @@ def _reduce_beside(operation: Operation) -> Any:
             for i in range(0, cell[3], strip):
                 column, top, left = advance(tile, i), load_like(tops, i, group), cell[3] - i
                 columns = column, column
-                by = narrow(load_state(mine, i, group, 0, left), like)
+                by = narrow(load_columns(mine, i, group, 0, left), like)
                 top = shift_strip(operation, column, pitch, rows, by, top)
                 if together:
                     found, turn = reduce_beside(
@@ -108,13 +109,13 @@ def _reduce_beside(operation: Operation) -> Any:
                     )
                 else:
                     scope = numbers, None
-                    found = reduce_block(operation, columns, pitch, rows, top, scope)
+                    found = reduce_rows(operation, columns, pitch, rows, top, scope)
                 keep_states(here, per_slice * all_slices, i, found, 0, left)
             cell, block, rows = below, block_below, rows_below
             tile, other = other, tile
             tops, tops_below = tops_below, tops
 
-    return split_kernel(reduce_blocks, f"reduce-column-blocks-{operation.name}")
+    return split_kernel(reduce_column_blocks, f"reduce-column-blocks-{operation.name}")
 
 
-reduce_column_blocks = functools.cache(_reduce_beside)
+reduce_column_blocks = functools.cache(_reduce_column_blocks)

@@ -14,7 +14,7 @@ from fastsoftmax._jit import device
 from fastsoftmax.kernels import exponential
 from fastsoftmax.kernels.along import result_anew, shares
 from fastsoftmax.kernels.cells import degrees_of
-from fastsoftmax.kernels.columns import load_state
+from fastsoftmax.kernels.columns import load_columns
 from fastsoftmax.kernels.elements import (
     computed_like,
     fetch,
@@ -30,11 +30,8 @@ from fastsoftmax.kernels.memory import (
     advance,
     elements_before_line,
     line_count,
-    load_kinds,
     pointer,
-    store_kinds,
     stream_fence,
-    workspace,
 )
 from fastsoftmax.kernels.operands import split_kernel
 from fastsoftmax.kernels.operations import (
@@ -66,6 +63,7 @@ from fastsoftmax.kernels.underflow import expects_underflow, forget_underflows
 from fastsoftmax.kernels.values import Value, formula
 from fastsoftmax.kernels.vectors import element, narrow, splat
 from fastsoftmax.kernels.whole import FIRST, SECOND_ONE, SHIFT, SLICE_EXPONENT
+from fastsoftmax.kernels.workspaces import load_kinds, store_kinds, workspace
 
 WIDE_BYTES = 4096
 """The width of a piece at the most."""
@@ -199,11 +197,11 @@ def _write_columns(operation: Operation) -> Any:
                 left = count - i
                 degrees = degrees_of(operation, bases, cell, i, axes, group)
                 scope = numbers, heat_for(operation, degrees, like)
-                by = load_state(mine, SHIFT * all_slices + i, group, 0, left)
-                slice_k = load_state(mine, SLICE_EXPONENT * all_slices + i, group, 0, left)
-                upper = load_state(mine, FIRST * all_slices + i, group, 0, left)
-                lower = load_state(mine, SECOND_ONE * all_slices + i, group, 0, left)
-                k = load_state(here, i, group, 0, left), slice_k
+                by = load_columns(mine, SHIFT * all_slices + i, group, 0, left)
+                slice_k = load_columns(mine, SLICE_EXPONENT * all_slices + i, group, 0, left)
+                upper = load_columns(mine, FIRST * all_slices + i, group, 0, left)
+                lower = load_columns(mine, SECOND_ONE * all_slices + i, group, 0, left)
+                k = load_columns(here, i, group, 0, left), slice_k
                 found = narrow(upper, like), narrow(lower, like)
                 cool = cool_for(operation, degrees, like)
                 numbers_of = _known(operation, narrow(by, like), k, found, scope, cool)

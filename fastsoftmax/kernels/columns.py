@@ -23,7 +23,6 @@ from fastsoftmax.kernels.memory import (
     store,
     store_part,
     stream_fence,
-    workspace,
 )
 from fastsoftmax.kernels.operands import kernel_over, split_kernel
 from fastsoftmax.kernels.operations import (
@@ -52,13 +51,14 @@ from fastsoftmax.kernels.strides import (
     run_at,
 )
 from fastsoftmax.kernels.sums import SINGLE, block_length, lane_count, lanes
-from fastsoftmax.kernels.tiles import reduce_block, reduce_strip, settle, strip_coefficients
+from fastsoftmax.kernels.tiles import reduce_rows, reduce_strip, settle, strip_coefficients
 from fastsoftmax.kernels.underflow import expects_underflow, forget_underflows, is_strip_gradual
 from fastsoftmax.kernels.values import Value, formula
 from fastsoftmax.kernels.vectors import any_of, choose, double, is_different, narrow
 from fastsoftmax.kernels.whole import (
     SHIFT,
 )
+from fastsoftmax.kernels.workspaces import workspace
 
 
 def _columns(operation: Operation, bare: bool) -> Any:
@@ -125,7 +125,7 @@ def _columns(operation: Operation, bare: bool) -> Any:
 
 
 @formula
-def load_state(state: Value, index: Any, like: Value, first: Value, last: Value) -> Value:
+def load_columns(state: Value, index: Any, like: Value, first: Value, last: Value) -> Value:
     """The numbers `first` to `last` - 1 from `index` on, in float64; 0 elsewhere."""
     return load_part(state, index, double(like), first, last, 0.0)
 
@@ -175,9 +175,9 @@ def _reduce_columns(operation: Operation) -> Any:
                 degrees = degrees_of(operation, bases, cell, i, axes, group)
                 scope = numbers, heat_for(operation, degrees, like)
                 column, top = (advance(tile, i), advance(other, i)), load_like(tops, i, group)
-                by = narrow(load_state(mine, i, group, low - i, high - i), like)
+                by = narrow(load_columns(mine, i, group, low - i, high - i), like)
                 top = shift_strip(operation, column[0], pitch, rows_here, by, top)
-                found = reduce_block(operation, column, pitch, rows_here, top, scope)
+                found = reduce_rows(operation, column, pitch, rows_here, top, scope)
                 keep_states(here, per_slice * all_slices, i, found, low - i, high - i)
 
     return split_kernel(reduce_columns, f"reduce-columns-{operation.name}")

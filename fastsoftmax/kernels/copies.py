@@ -24,9 +24,10 @@ from fastsoftmax.kernels.memory import (
     prefetch_to_write,
     store,
 )
-from fastsoftmax.kernels.strides import SOURCE, TARGET, copy_in, described, slice_at, strides_of
+from fastsoftmax.kernels.shuffles import transpose
+from fastsoftmax.kernels.strides import SOURCE, TARGET, axes_in, copy_in, slice_at, strides_of
 from fastsoftmax.kernels.values import Value, Vec, as_type, formula
-from fastsoftmax.kernels.vectors import native, transpose
+from fastsoftmax.kernels.vectors import native
 
 if TYPE_CHECKING:
     import numpy as np
@@ -93,7 +94,7 @@ def _transpose_by(side: int) -> Any:
         second in `target`, and both have a square's side at the least.
         """
         x_base, out_base = pointer(source), pointer(target)
-        batch, plane = described(geometry)[5:]
+        batch, plane = axes_in(geometry)
         height, width = plane[1][0], plane[1][1]
         apart, out_apart = strides_of(plane, SOURCE)[1], strides_of(plane, TARGET)[0]
         down, across = _blocks(height), _blocks(width)
@@ -125,7 +126,7 @@ def rows_copied(source, target, geometry, _scratch, first, last):
     Their elements are neighbours in `target`.
     """
     x_base, out_base = pointer(source), pointer(target)
-    batch, row = described(geometry)[5:]
+    batch, row = axes_in(geometry)
     size, step = row[1][0], strides_of(row, SOURCE)[0]
     pieces = _pieces(size)
     for task in range(first, last):

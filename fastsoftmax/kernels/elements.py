@@ -3,7 +3,7 @@
 Kernels compute in float32 or float64.  Results are either, or one of the two halves, float16
 and bfloat16, which Numba does not know: they come as uint16 and int16, and their
 dtype says what they mean.  Inputs are what results are, or are cast when they are read: from any
-of the four, or from integers of 8 or 32 bits.
+of the four, or from integers of 8, 32 or 64 bits.
 """
 
 from __future__ import annotations
@@ -14,8 +14,16 @@ from llvmlite import ir
 from numba.core import types
 
 from fastsoftmax.kernels.memory import load_kind, load_part_kind, store, store_part, stream
-from fastsoftmax.kernels.values import Value, Vec, as_type, emit, formula, llvm_type
-from fastsoftmax.kernels.vectors import bits_constant, shuffle
+from fastsoftmax.kernels.shuffles import shuffle
+from fastsoftmax.kernels.values import (
+    Value,
+    as_type,
+    emit,
+    formula,
+    kind_with,
+    llvm_type,
+)
+from fastsoftmax.kernels.vectors import bits_constant
 
 HALF, BFLOAT = types.uint16, types.int16
 """How kernels see arrays of float16 and of bfloat16."""
@@ -47,7 +55,7 @@ def _computed_dtype(dtype: Any) -> Any:
 @formula
 def fetch(address: Value, index: Any, like: Value) -> Value:
     """The numbers from element `index` on, a value of the type of `like`."""
-    return _computed(load_kind(address, index, _with(like.type, address.dtype)), like)
+    return _computed(load_kind(address, index, kind_with(like.type, address.dtype)), like)
 
 
 @formula
@@ -73,7 +81,7 @@ def fetch_part(
 
     Or 0, if they are not stored as float32 or float64.
     """
-    kind = _with(like.type, address.dtype)
+    kind = kind_with(like.type, address.dtype)
     if not isinstance(address.dtype, types.Float):
         fill = 0
     return _computed(load_part_kind(address, index, kind, first, last, fill), like)
@@ -122,11 +130,6 @@ def copy_element(target: Value, place: Any, source: Value, index: Any) -> None:
     put(target, place, _computed(stored, like))
 
 
-def _with(kind: Any, dtype: Any) -> Any:
-    """`kind`, a vector or number, of another dtype."""
-    return Vec(dtype, kind.count) if isinstance(kind, Vec) else dtype
-
-
 def _computed(stored: Value, like: Value) -> Value:
     """Numbers as they are stored, in the type of `like`; as they are if it is stored, too."""
     given = stored.dtype
@@ -159,7 +162,7 @@ def _stored(address: Value, value: Value) -> Value:
     """Computed numbers as elements at `address`, rounded to nearest; such as they are."""
     if address.dtype not in {HALF, BFLOAT} or address.dtype == value.dtype:
         return value
-    kind = _with(value.type, address.dtype)
+    kind = kind_with(value.type, address.dtype)
     to = llvm_type(kind)
 
     def to_half(builder: ir.IRBuilder, a: Any) -> Any:

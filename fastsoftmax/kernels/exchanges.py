@@ -6,33 +6,17 @@ its results are written.  Both are done beside the sums of the cell in between, 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastsoftmax._cpu import FIRST_LEVEL_BYTES
 from fastsoftmax._jit import device
 from fastsoftmax.kernels.elements import fetch_left, put_left, put_past_caches
 from fastsoftmax.kernels.groups import SOON_LINES, ask_for, ask_soon, ask_to_write, raise_at
-from fastsoftmax.kernels.memory import (
-    LINE_BYTES,
-    PAGE_BYTES,
-    load_like,
-    prefetch_soon,
-    store,
-    workspace_bytes,
-)
-from fastsoftmax.kernels.operations import (
-    Operation,
-    begin,
-    consume,
-    parts,
-    prepare,
-    result,
-    totals,
-)
+from fastsoftmax.kernels.lane_totals import TOTALS_BYTES, fold_lanes
+from fastsoftmax.kernels.memory import LINE_BYTES, PAGE_BYTES, load_like, prefetch_soon, store
+from fastsoftmax.kernels.steps import begin, consume, parts, prepare, result, totals
 from fastsoftmax.kernels.sums import lane_count
 from fastsoftmax.kernels.tiles import (
-    TOTALS_BYTES,
-    fold_lanes,
     framed,
     leave,
     returned,
@@ -43,8 +27,12 @@ from fastsoftmax.kernels.tiles import (
 )
 from fastsoftmax.kernels.values import Value, formula
 from fastsoftmax.kernels.vectors import double
+from fastsoftmax.kernels.workspaces import workspace_bytes
 
-NOTHING, THROUGH_CACHES, PAST_CACHES = range(3)
+if TYPE_CHECKING:
+    from fastsoftmax.kernels.operations import Operation
+
+LEAVE_NOTHING, LEAVE_THROUGH_CACHES, LEAVE_PAST_CACHES = range(3)
 """How results leave a tile."""
 
 
@@ -69,11 +57,11 @@ def _exchange(
     in_tile, in_out, *in_inputs = places
     uppers, lowers, tops = memory
     group, remaining = strip_like(others[0]), None if last is None else last - i
-    if leaving != NOTHING:
+    if leaving != LEAVE_NOTHING:
         left = [load_like(others[n], in_tile + i, group) for n in range(operation.inputs)]
         coefficients = load_like(uppers, i, group), load_like(lowers, i, group)
         found = result(operation, left[0], left[-1], coefficients, None)
-        if leaving == PAST_CACHES:
+        if leaving == LEAVE_PAST_CACHES:
             put_past_caches(out, in_out + i, found)
         else:
             ask_to_write(out_ahead, in_out + i, group)
@@ -113,17 +101,17 @@ def _exchange_next(operation: Any, exchange: Any, state: Any) -> Any:
     in_tile, in_out, in_x, in_g, i = state
     places, last = (in_tile, in_out, in_x, in_g), steps[4]
     is_part = last - i < strip_count(others[0])
-    if leaving == PAST_CACHES:
-        _exchange(operation, others, ends, places, i, None, memory, PAST_CACHES)
-    elif leaving == NOTHING:
+    if leaving == LEAVE_PAST_CACHES:
+        _exchange(operation, others, ends, places, i, None, memory, LEAVE_PAST_CACHES)
+    elif leaving == LEAVE_NOTHING:
         if is_part:
-            _exchange(operation, others, ends, places, i, last, memory, NOTHING)
+            _exchange(operation, others, ends, places, i, last, memory, LEAVE_NOTHING)
         else:
-            _exchange(operation, others, ends, places, i, None, memory, NOTHING)
+            _exchange(operation, others, ends, places, i, None, memory, LEAVE_NOTHING)
     elif is_part:
-        _exchange(operation, others, ends, places, i, last, memory, THROUGH_CACHES)
+        _exchange(operation, others, ends, places, i, last, memory, LEAVE_THROUGH_CACHES)
     else:
-        _exchange(operation, others, ends, places, i, None, memory, THROUGH_CACHES)
+        _exchange(operation, others, ends, places, i, None, memory, LEAVE_THROUGH_CACHES)
     if is_wanted:
         _ask_a_cell_ahead(operation, later, places, i, strip_like(others[0]))
     i += strip_count(others[0])

@@ -15,18 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 from fastsoftmax._jit import device
 from fastsoftmax.kernels.memory import load, load_first, store
-from fastsoftmax.kernels.operations import NEGATIVE_INFINITY, Operation, result
+from fastsoftmax.kernels.operations import NEGATIVE_INFINITY, Operation
+from fastsoftmax.kernels.shuffles import joined, shuffle, transpose
+from fastsoftmax.kernels.steps import result
 from fastsoftmax.kernels.sums import lane_count
 from fastsoftmax.kernels.values import Value, Vec, as_type, formula
-from fastsoftmax.kernels.vectors import (
-    joined,
-    maximum,
-    shuffle,
-    splat,
-    transpose,
-    vector,
-    vector_count,
-)
+from fastsoftmax.kernels.vectors import maximum, splat, vector, vector_count
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

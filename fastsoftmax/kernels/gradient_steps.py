@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from numba.core import types
 
-from fastsoftmax.kernels.memory import load_kinds, load_like, store_kinds
+from fastsoftmax.kernels.memory import load_like
 from fastsoftmax.kernels.operations import BACKWARDS
 from fastsoftmax.kernels.outcomes import coefficients
 from fastsoftmax.kernels.sums import add_products, join, number, products
 from fastsoftmax.kernels.tiles import framed, shifts
 from fastsoftmax.kernels.values import Value, formula
 from fastsoftmax.kernels.vectors import any_of, choose, double, element, is_above, splat, vector
+from fastsoftmax.kernels.workspaces import load_kinds, store_kinds
 
 if TYPE_CHECKING:
     from fastsoftmax.kernels.operations import Operation, Sums

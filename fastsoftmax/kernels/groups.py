@@ -13,21 +13,13 @@ from fastsoftmax.kernels.memory import (
     prefetch_soon,
     prefetch_to_write,
     store,
-    workspace,
 )
 from fastsoftmax.kernels.operations import NEGATIVE_INFINITY, shifted
+from fastsoftmax.kernels.shuffles import keep_first, largest, largest_apart, unexplained
 from fastsoftmax.kernels.sums import BLOCK_BYTES, LANES_BYTES, lanes
 from fastsoftmax.kernels.values import Value, formula
-from fastsoftmax.kernels.vectors import (
-    count_of,
-    keep_first,
-    largest,
-    largest_apart,
-    maximum,
-    splat,
-    unexplained,
-    vector_count,
-)
+from fastsoftmax.kernels.vectors import count_of, maximum, splat, vector_count
+from fastsoftmax.kernels.workspaces import workspace
 
 # How far ahead lines are asked for when memory is streamed, in bytes.  Left alone, the
 # processor's own prefetching keeps the few places for missing lines of the first-level cache

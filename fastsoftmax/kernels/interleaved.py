@@ -19,13 +19,14 @@ from typing import Any
 from fastsoftmax._jit import device
 from fastsoftmax.kernels import exponential
 from fastsoftmax.kernels.cells import degrees_of
-from fastsoftmax.kernels.columns import keep_states, load_state, shift_strip
+from fastsoftmax.kernels.columns import keep_states, load_columns, shift_strip
 from fastsoftmax.kernels.elements import (
     as_computed,
     computed_like,
     is_computed,
 )
 from fastsoftmax.kernels.groups import raise_at
+from fastsoftmax.kernels.lane_totals import flat_totals, totals_like
 from fastsoftmax.kernels.memory import (
     LINE_BYTES,
     advance,
@@ -36,28 +37,20 @@ from fastsoftmax.kernels.memory import (
     pointer,
     pointer_like,
     store,
-    workspace,
-    workspace_double,
 )
 from fastsoftmax.kernels.operands import split_kernel
 from fastsoftmax.kernels.operations import (
     NEGATED,
     NEGATIVE_INFINITY,
     Operation,
-    begin,
-    consume,
     heat_for,
     inputs_of,
-    join_totals,
-    keep_sums,
-    parts,
-    prepare,
-    totals,
 )
 from fastsoftmax.kernels.packing import negate
+from fastsoftmax.kernels.steps import begin, consume, join_totals, keep_sums, parts, prepare, totals
 from fastsoftmax.kernels.strides import SECOND, SOURCE, TARGET, copy_in, described, run_at
 from fastsoftmax.kernels.sums import LANES_BYTES, block_length, lane_count, lanes, lanes_of
-from fastsoftmax.kernels.tiles import flat_totals, framed, sum_lanes, totals_like
+from fastsoftmax.kernels.tiles import framed, sum_lanes
 from fastsoftmax.kernels.values import Value, formula
 from fastsoftmax.kernels.vectors import (
     any_of,
@@ -68,6 +61,7 @@ from fastsoftmax.kernels.vectors import (
     splat,
 )
 from fastsoftmax.kernels.whole import SHIFT
+from fastsoftmax.kernels.workspaces import workspace, workspace_double
 
 COLUMNS_BYTES, DOUBLES_BYTES = LANES_BYTES * 33, 8 * 32 * 33
 """Memory for a number for each lane of each slice, of which there are no more than lanes, and
@@ -191,7 +185,7 @@ def _add_last(
     prepared = prepare(operation, x, top, numbers, frame, heat)
     g = load_first(tiles[1], place, group, count, 0.0) if operation.inputs == 2 else None
     new, _ = consume(operation, sums, prepared, g, numbers, back)
-    return keep_sums(operation, new, count, sums)
+    return keep_sums(new, count, sums)
 
 
 @formula
@@ -247,7 +241,7 @@ def _reduce_interleaved(operation: Operation) -> Any:
             rows = min(size, length - block * size)
             span = block * size * count, rows * count
             mine = advance(of_slices, SHIFT * all_slices + batch * count)
-            store(bys, 0, narrow(load_state(mine, 0, group, 0, count), like))
+            store(bys, 0, narrow(load_columns(mine, 0, group, 0, count), like))
             spread(bys, count, group, step)
             shifting = any_of(is_different(load_like(bys, 0, group), 0.0))
             found = _block_of(operation, bases, tiles, batch, span, (axes, options), shifting)

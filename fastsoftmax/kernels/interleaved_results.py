@@ -13,7 +13,7 @@ from fastsoftmax._jit import device
 from fastsoftmax.kernels import exponential
 from fastsoftmax.kernels.along import result_anew, shares
 from fastsoftmax.kernels.cells import degrees_of
-from fastsoftmax.kernels.columns import load_state
+from fastsoftmax.kernels.columns import load_columns
 from fastsoftmax.kernels.elements import (
     computed_like,
     fetch,
@@ -32,8 +32,6 @@ from fastsoftmax.kernels.memory import (
     pointer,
     store,
     stream_fence,
-    workspace,
-    workspace_double,
 )
 from fastsoftmax.kernels.operands import split_kernel
 from fastsoftmax.kernels.operations import (
@@ -59,6 +57,7 @@ from fastsoftmax.kernels.vectors import (
     splat,
 )
 from fastsoftmax.kernels.whole import FIRST, SECOND_ONE, SHIFT, SLICE_EXPONENT
+from fastsoftmax.kernels.workspaces import workspace, workspace_double
 
 
 @formula
@@ -168,11 +167,11 @@ def _write_interleaved(operation: Operation) -> Any:
             start, elements = block * size * count, rows * count
             mine = advance(of_slices, batch * count)
             here = advance(state, (EXPONENT * per_slice + block) * all_slices + batch * count)
-            by = load_state(mine, SHIFT * all_slices, group, 0, count)
-            slice_k = load_state(mine, SLICE_EXPONENT * all_slices, group, 0, count)
-            upper = load_state(mine, FIRST * all_slices, group, 0, count)
-            lower = load_state(mine, SECOND_ONE * all_slices, group, 0, count)
-            k = load_state(here, 0, group, 0, count)
+            by = load_columns(mine, SHIFT * all_slices, group, 0, count)
+            slice_k = load_columns(mine, SLICE_EXPONENT * all_slices, group, 0, count)
+            upper = load_columns(mine, FIRST * all_slices, group, 0, count)
+            lower = load_columns(mine, SECOND_ONE * all_slices, group, 0, count)
+            k = load_columns(here, 0, group, 0, count)
             share = group, narrow(upper, like), narrow(lower, like)
             if keeps(operation):
                 share = shares(operation, k, slice_k, (share[1], share[2]))

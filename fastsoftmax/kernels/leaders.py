@@ -10,22 +10,17 @@ from fastsoftmax.kernels import exponential
 from fastsoftmax.kernels.along import stage
 from fastsoftmax.kernels.elements import computed_like, put_part
 from fastsoftmax.kernels.groups import ROW_BYTES
-from fastsoftmax.kernels.memory import advance, load_first, load_like, pointer, workspace
+from fastsoftmax.kernels.memory import advance, load_first, load_like, pointer
 from fastsoftmax.kernels.operands import OPERANDS, bases_of
-from fastsoftmax.kernels.operations import (
-    NEGATIVE_INFINITY,
-    Operation,
-    heat_for,
-    kept_alone,
-    result,
-    shifted,
-)
+from fastsoftmax.kernels.operations import NEGATIVE_INFINITY, Operation, heat_for, shifted
 from fastsoftmax.kernels.outcomes import SUMMARY_PARTS, frame_of, needs_shift
+from fastsoftmax.kernels.steps import kept_alone, result
 from fastsoftmax.kernels.strides import SUMMARY, TARGET, described, slice_at
 from fastsoftmax.kernels.sums import block_length, lane_count, lanes
 from fastsoftmax.kernels.values import Value, formula
 from fastsoftmax.kernels.vectors import any_of, double, is_above, narrow, splat
 from fastsoftmax.kernels.whole import degree_of
+from fastsoftmax.kernels.workspaces import workspace
 
 
 @device

@@ -18,7 +18,7 @@ from numba.core import types
 from fastsoftmax._jit import device
 from fastsoftmax.kernels import exponential
 from fastsoftmax.kernels.block_results import write_group
-from fastsoftmax.kernels.cells import degree_of
+from fastsoftmax.kernels.cells import common_degree
 from fastsoftmax.kernels.elements import computed_like, fetch
 from fastsoftmax.kernels.gradient_steps import (
     KNOWN_BYTES,
@@ -31,24 +31,11 @@ from fastsoftmax.kernels.gradient_steps import (
     scope_at,
 )
 from fastsoftmax.kernels.groups import ask_soon, ask_to_write, elements_ahead
-from fastsoftmax.kernels.memory import (
-    advance,
-    clear,
-    load_kind,
-    store,
-    workspace,
-    workspace_bytes,
-    workspace_double,
-)
+from fastsoftmax.kernels.memory import advance, clear, load_kind, store
 from fastsoftmax.kernels.operands import kernel_over
-from fastsoftmax.kernels.operations import (
-    Operation,
-    begin,
-    cool_for,
-    keep_sums,
-    parts,
-    totals,
-)
+from fastsoftmax.kernels.operations import Operation, cool_for
+from fastsoftmax.kernels.shuffles import transpose
+from fastsoftmax.kernels.steps import begin, keep_sums, parts, totals
 from fastsoftmax.kernels.strides import (
     SECOND,
     SOURCE,
@@ -60,7 +47,8 @@ from fastsoftmax.kernels.strides import (
 )
 from fastsoftmax.kernels.sums import SINGLE
 from fastsoftmax.kernels.values import Value, Vec, as_type, formula
-from fastsoftmax.kernels.vectors import maximum, native, transpose, vector, vector_count
+from fastsoftmax.kernels.vectors import maximum, native, vector, vector_count
+from fastsoftmax.kernels.workspaces import workspace, workspace_bytes, workspace_double
 
 
 def _side(dtype: Any) -> int:
@@ -120,7 +108,7 @@ def _add_square(
     for i, column in enumerate(columns):
         new = add_addends(operation, sums, column)
         if left is not None:
-            new = keep_sums(operation, new, (left + (i + 1 - side)) * side, sums)
+            new = keep_sums(new, (left + (i + 1 - side)) * side, sums)
         sums = new
     return sums, top
 
@@ -212,7 +200,7 @@ def _narrow_gradients(operation: Operation) -> Any:
         like = computed_like(bases[TARGET])
         length, streaming, _, _, _, axes, _ = described(geometry)
         numbers = exponential.numbers(like)
-        scope = numbers, cool_for(operation, degree_of(operation, bases), like)
+        scope = numbers, cool_for(operation, common_degree(operation, bases), like)
         tops, known = workspace(like, NUMBERS_BYTES), workspace(like, KNOWN_BYTES)
         highs, lows = workspace_double(like, NUMBERS_BYTES), workspace_double(like, NUMBERS_BYTES)
         offsets = workspace_bytes(like, NUMBERS_BYTES), workspace_bytes(like, NUMBERS_BYTES)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from fastsoftmax._jit import device, kernel_of
-from fastsoftmax.kernels.memory import pointer, pointer_like, workspace_double
+from fastsoftmax.kernels.memory import pointer, pointer_like
 from fastsoftmax.kernels.operations import RESULTS
-from fastsoftmax.kernels.strides import described
+from fastsoftmax.kernels.strides import options_in
+from fastsoftmax.kernels.workspaces import workspace_double
 
 OPERANDS = ("source", "target", "source", "bytes", "doubles", "doubles")
 
@@ -37,7 +38,7 @@ def kernel_over(body: Any, name: str, *, bare: bool) -> Any:
             source, target, second, mask, temperature, summary_, geometry, scratch, first, last
         ):
             bases = bases_of(source, target, second, mask, temperature, summary_)
-            body(bases, described(geometry)[3], geometry, scratch, first, last)
+            body(bases, options_in(geometry), geometry, scratch, first, last)
 
         return kernel_of(run, name, OPERANDS)
 

@@ -29,13 +29,8 @@ from fastsoftmax.kernels.exponential import (
 from fastsoftmax.kernels.gradual import least_factor
 from fastsoftmax.kernels.logarithm import log1p
 from fastsoftmax.kernels.memory import advance
-from fastsoftmax.kernels.operations import (
-    LOG_BACKWARDS,
-    LOGARITHMS,
-    Operation,
-    bounded,
-    counts_ties,
-)
+from fastsoftmax.kernels.operations import LOG_BACKWARDS, LOGARITHMS, Operation, counts_ties
+from fastsoftmax.kernels.steps import bounded
 from fastsoftmax.kernels.sums import join, parts_of, reciprocal, single_total, total_of, weigh
 from fastsoftmax.kernels.values import Value, formula
 from fastsoftmax.kernels.vectors import (

@@ -20,7 +20,8 @@ from fastsoftmax.kernels.memory import (
     pointer_like,
     store,
 )
-from fastsoftmax.kernels.operations import NEGATIVE_INFINITY, Operation, result
+from fastsoftmax.kernels.operations import NEGATIVE_INFINITY, Operation
+from fastsoftmax.kernels.steps import result
 from fastsoftmax.kernels.strides import TARGET, strides_of
 from fastsoftmax.kernels.sums import LANES_BYTES, lane_count, lanes, lanes_of
 from fastsoftmax.kernels.terms import half_a_page_on

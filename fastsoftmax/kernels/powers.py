@@ -12,16 +12,17 @@ import numpy as np
 from numba.core import types
 
 from fastsoftmax._cpu import REGISTER_BYTES
-from fastsoftmax.kernels.values import Value, Vec, as_type, emit, formula, llvm_type
-from fastsoftmax.kernels.vectors import (
-    bits_constant,
-    call_llvm,
-    element,
-    is_x86,
-    joined,
-    registers_of,
-    shuffle,
+from fastsoftmax.kernels.shuffles import joined, registers_of, shuffle
+from fastsoftmax.kernels.values import (
+    Value,
+    Vec,
+    as_type,
+    emit,
+    formula,
+    kind_with,
+    llvm_type,
 )
+from fastsoftmax.kernels.vectors import bits_constant, call_llvm, element, is_x86
 
 if TYPE_CHECKING:
     from llvmlite import ir
@@ -33,8 +34,7 @@ _BIAS = {types.float32: 127, types.float64: 1023}
 
 def _integers_of(magic: Value) -> Value:
     """The bits of numbers as integers."""
-    dtype = _INTEGERS[magic.dtype]
-    kind = Vec(dtype, magic.count) if isinstance(magic.type, Vec) else dtype
+    kind = kind_with(magic.type, _INTEGERS[magic.dtype])
     return emit(kind, lambda builder, code: builder.bitcast(code, llvm_type(kind)), magic)
 
 

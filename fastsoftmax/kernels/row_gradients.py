@@ -18,7 +18,7 @@ from typing import Any
 from fastsoftmax._jit import device
 from fastsoftmax.kernels import exponential
 from fastsoftmax.kernels.block_results import write_block
-from fastsoftmax.kernels.cells import degree_of
+from fastsoftmax.kernels.cells import common_degree
 from fastsoftmax.kernels.elements import computed_like, fetch_left
 from fastsoftmax.kernels.gradient_steps import (
     KNOWN_BYTES,
@@ -29,17 +29,11 @@ from fastsoftmax.kernels.gradient_steps import (
     scope_at,
 )
 from fastsoftmax.kernels.groups import ask_for, ask_soon
-from fastsoftmax.kernels.memory import advance, clear, stream_fence, workspace, workspace_double
+from fastsoftmax.kernels.memory import advance, clear, stream_fence
 from fastsoftmax.kernels.operands import kernel_over
-from fastsoftmax.kernels.operations import (
-    Operation,
-    add_inputs,
-    begin,
-    cool_for,
-    folded,
-    join_totals,
-    totals,
-)
+from fastsoftmax.kernels.operations import Operation, cool_for
+from fastsoftmax.kernels.shuffles import largest, lower_half
+from fastsoftmax.kernels.steps import add_inputs, begin, folded, join_totals, totals
 from fastsoftmax.kernels.strides import (
     SECOND,
     SOURCE,
@@ -51,12 +45,8 @@ from fastsoftmax.kernels.strides import (
 )
 from fastsoftmax.kernels.sums import block_length, join, lane_count, lanes, parts_of, total_of
 from fastsoftmax.kernels.values import Value, formula
-from fastsoftmax.kernels.vectors import (
-    largest,
-    lower_half,
-    maximum,
-    vector_count,
-)
+from fastsoftmax.kernels.vectors import maximum, vector_count
+from fastsoftmax.kernels.workspaces import workspace, workspace_double
 
 _SOON_SHARE = 16
 """Elements that are near are asked for so much of a block ahead."""
@@ -130,7 +120,7 @@ def _row_gradients(operation: Operation) -> Any:
         """All steps for the slices `first` to `last` - 1."""
         like = computed_like(bases[TARGET])
         numbers = exponential.numbers(like)
-        cool = cool_for(operation, degree_of(operation, bases), like)
+        cool = cool_for(operation, common_degree(operation, bases), like)
         length, streaming, most, _, _, batch, _ = described(geometry)
         ahead = results_ahead(geometry, bases[TARGET])
         size = block_length(like)

@@ -21,8 +21,6 @@ from fastsoftmax.kernels.memory import (
     pointer_like,
     prefetch_to_write,
     stream_fence,
-    workspace,
-    workspace_double,
 )
 from fastsoftmax.kernels.operations import SOFTMAX, gradual_of
 from fastsoftmax.kernels.outcomes import (
@@ -36,6 +34,7 @@ from fastsoftmax.kernels.outcomes import (
     needs_shift,
     share_of,
 )
+from fastsoftmax.kernels.shuffles import largest
 from fastsoftmax.kernels.strides import (
     SOURCE,
     TARGET,
@@ -58,7 +57,8 @@ from fastsoftmax.kernels.sweep import (
 )
 from fastsoftmax.kernels.terms import placed, room, terms_bytes
 from fastsoftmax.kernels.underflow import expects_underflow, forget_underflows, is_gradual
-from fastsoftmax.kernels.vectors import double, largest, narrow
+from fastsoftmax.kernels.vectors import double, narrow
+from fastsoftmax.kernels.workspaces import workspace, workspace_double
 
 # Blocks of a row at the most, so that the terms of two rows stay in the second-level cache.
 MOST_BLOCKS = 32

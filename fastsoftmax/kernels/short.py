@@ -24,8 +24,6 @@ from fastsoftmax.kernels.memory import (
     prefetch_to_write,
     store,
     stream_fence,
-    workspace,
-    workspace_double,
 )
 from fastsoftmax.kernels.operations import NEGATIVE_INFINITY, SOFTMAX, gradual_of
 from fastsoftmax.kernels.outcomes import PARTS, coefficients, frame_of, load_state, needs_shift
@@ -36,6 +34,7 @@ from fastsoftmax.kernels.rows import (
     reduce_shifted,
     write_results,
 )
+from fastsoftmax.kernels.shuffles import largest
 from fastsoftmax.kernels.strides import (
     SOURCE,
     TARGET,
@@ -51,14 +50,8 @@ from fastsoftmax.kernels.sweep import divide_lead, folded, sweep, turn_of
 from fastsoftmax.kernels.terms import pitch, placed, room, terms_bytes
 from fastsoftmax.kernels.underflow import expects_underflow, forget_underflows, is_gradual
 from fastsoftmax.kernels.values import Value, formula
-from fastsoftmax.kernels.vectors import (
-    double,
-    largest,
-    narrow,
-    splat,
-    vector,
-    vector_count,
-)
+from fastsoftmax.kernels.vectors import double, narrow, splat, vector, vector_count
+from fastsoftmax.kernels.workspaces import workspace, workspace_double
 
 MOST_ROWS = 4
 """Rows of a batch at the most."""

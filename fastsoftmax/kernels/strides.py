@@ -1,6 +1,6 @@
 """Walking arrays of any shape and stride: where a slice begins, and its elements in order.
 
-A kernel is told of its call by one array of integers: the `FIELDS`, then the axes of the
+A kernel is told of its call by one array of integers: numbers of the call, then the axes of the
 batch and those of a slice, outermost first: their sizes, then for each operand its strides
 in elements.  Kernels turn it into addresses first thing, as handing Numba's arrays on counts
 references by locked instructions, which wait for all stores on their way past the caches:
@@ -32,22 +32,13 @@ from fastsoftmax.kernels.sums import lane_count, lanes
 from fastsoftmax.kernels.values import formula
 from fastsoftmax.kernels.vectors import both, element, equal
 
-FIELDS = (
-    "length",
-    "reach",
-    "width",
-    "options",
-    "plane",
-    "operands",
-    "batch rank",
-    "slice rank",
-)
-"""Elements of a slice, where arrays are, columns of a tile, what is asked for
-(kernels/operations.py), numbers in a plane of the summary, arrays with strides, axes."""
+LENGTH, REACH, WIDTH, OPTIONS, PLANE, OPERAND_COUNT, BATCH_RANK, SLICE_RANK = range(8)
+"""Elements of a slice, where arrays are, columns of a tile (or rows of a batch, or k), what is
+asked for (kernels/operations.py), numbers in a plane of the summary, arrays with strides, axes."""
 NEAR, FAR, PAST_CACHES, IN_MEMORY = range(4)
 """Arrays fit the second-level cache; they don't; results are to be written past all caches; inputs
 are likely to be in none either."""
-_FIRST_AXIS = len(FIELDS)
+_FIRST_AXIS = SLICE_RANK + 1
 SOURCE, TARGET, SECOND, MASK, TEMPERATURE, SUMMARY = range(6)
 """The operands.  Softmax alone has but the first two."""
 _SIZES = 1
@@ -60,18 +51,32 @@ def described(geometry: Any) -> Any:
 
     The last two are axes: ``(rank, sizes, strides)``, with addresses of the numbers.
     """
-    fields = pointer(geometry)
-    operands, rank = fields[5], fields[6]
-    batch = _axes(advance(fields, _FIRST_AXIS), rank)
-    dims = _axes(advance(fields, _FIRST_AXIS + (1 + operands) * rank), fields[7])
-    streaming = fields[1] >= PAST_CACHES
-    return fields[0], streaming, fields[2], fields[3], fields[4], batch, dims
+    call = pointer(geometry)
+    batch, dims = axes_in(geometry)
+    streaming = call[REACH] >= PAST_CACHES
+    return call[LENGTH], streaming, call[WIDTH], call[OPTIONS], call[PLANE], batch, dims
+
+
+@device
+def axes_in(geometry: Any) -> Any:
+    """``(batch, dims)`` of a call."""
+    call = pointer(geometry)
+    rank = call[BATCH_RANK]
+    batch = _axes(advance(call, _FIRST_AXIS), rank)
+    dims = _axes(advance(call, _FIRST_AXIS + (1 + call[OPERAND_COUNT]) * rank), call[SLICE_RANK])
+    return batch, dims
+
+
+@device
+def options_in(geometry: Any) -> Any:
+    """What is asked for."""
+    return pointer(geometry)[OPTIONS]
 
 
 @device
 def is_far(geometry: Any) -> Any:
     """Whether what is read next should be asked for."""
-    return pointer(geometry)[1] != NEAR
+    return pointer(geometry)[REACH] != NEAR
 
 
 @device
@@ -81,7 +86,7 @@ def results_ahead(geometry: Any, out: Any) -> Any:
     None where a second-level cache has them all: lines after a thread's own would be taken from
     another thread, which would have to fetch them back.
     """
-    reach = pointer(geometry)[1]
+    reach = pointer(geometry)[REACH]
     if reach >= PAST_CACHES:
         return -1
     return RESULTS_AHEAD_BYTES // LINE_BYTES * line_count(out) if reach != NEAR else 0
@@ -90,7 +95,7 @@ def results_ahead(geometry: Any, out: Any) -> Any:
 @device
 def is_in_memory(geometry: Any) -> Any:
     """Whether the input is likely to be in no cache."""
-    return pointer(geometry)[1] == IN_MEMORY
+    return pointer(geometry)[REACH] == IN_MEMORY
 
 
 @device

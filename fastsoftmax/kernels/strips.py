@@ -17,21 +17,14 @@ from fastsoftmax.kernels import exponential
 from fastsoftmax.kernels.cells import degrees_of, note, notes_for, summarise
 from fastsoftmax.kernels.elements import computed_like
 from fastsoftmax.kernels.exchanges import (
-    NOTHING,
-    PAST_CACHES,
-    THROUGH_CACHES,
+    LEAVE_NOTHING,
+    LEAVE_PAST_CACHES,
+    LEAVE_THROUGH_CACHES,
     is_whole,
     reduce_beside,
     rows_ahead,
 )
-from fastsoftmax.kernels.memory import (
-    advance,
-    line_count,
-    load_like,
-    store,
-    stream_fence,
-    workspace,
-)
+from fastsoftmax.kernels.memory import advance, line_count, load_like, store, stream_fence
 from fastsoftmax.kernels.operands import kernel_over
 from fastsoftmax.kernels.operations import (
     NEGATIVE_INFINITY,
@@ -69,6 +62,7 @@ from fastsoftmax.kernels.tiles import (
 )
 from fastsoftmax.kernels.underflow import expects_underflow, forget_underflows, is_strip_gradual
 from fastsoftmax.kernels.vectors import splat
+from fastsoftmax.kernels.workspaces import workspace
 
 
 @device
@@ -139,7 +133,8 @@ def _strips(operation: Operation, writes: bool) -> Any:
         step_in, step_out = strides_of(dims, SOURCE)[0], strides_of(dims, TARGET)[0]
         step_second = strides_of(dims, SECOND)[0] if inputs == 2 else 0
         grid = grid_of(axes, width, bases[TARGET], step_out, streaming and writes)
-        leaving = PAST_CACHES if grid[4] else THROUGH_CACHES if writes else NOTHING
+        leaving = LEAVE_THROUGH_CACHES if writes else LEAVE_NOTHING
+        leaving = LEAVE_PAST_CACHES if grid[4] else leaving
         group, strip = strip_like(like), strip_count(like)
         # Cells that don't reach over a run are all alike, be they as wide as a tile or not.
         whole = min(width, axes[1][axes[0] - 1])

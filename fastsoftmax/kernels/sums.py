@@ -23,16 +23,9 @@ from typing import Any
 from numba.core import types
 
 from fastsoftmax.kernels.exponential import Term, constant, lost, rounded
+from fastsoftmax.kernels.shuffles import lower_half, upper_half
 from fastsoftmax.kernels.values import Value, Vec, as_type, formula
-from fastsoftmax.kernels.vectors import (
-    double,
-    element,
-    fma,
-    lower_half,
-    narrow,
-    splat,
-    upper_half,
-)
+from fastsoftmax.kernels.vectors import double, element, fma, narrow, splat
 
 Sums = tuple[Value, Value]
 """A lane's ``(large, errors)``, sigma included in `large`."""

@@ -40,6 +40,7 @@ from fastsoftmax.kernels.memory import (
     store,
 )
 from fastsoftmax.kernels.operations import NEGATIVE_INFINITY
+from fastsoftmax.kernels.shuffles import keep_first
 from fastsoftmax.kernels.sums import (
     add,
     fold,
@@ -50,7 +51,7 @@ from fastsoftmax.kernels.sums import (
     total,
 )
 from fastsoftmax.kernels.values import Value, Vec, as_type, formula
-from fastsoftmax.kernels.vectors import fma, keep_first, maximum, splat
+from fastsoftmax.kernels.vectors import fma, maximum, splat
 
 # Stores so much further on in a page are none that loads wait for; what they are moved by.
 _NEAR_BYTES, _TURN_BYTES = 640, 1024

@@ -14,31 +14,15 @@ from fastsoftmax._cpu import VECTOR_BYTES
 from fastsoftmax._jit import device
 from fastsoftmax.kernels.exponential import exponent_of, window
 from fastsoftmax.kernels.groups import ask_for, ask_to_write
-from fastsoftmax.kernels.memory import (
-    LINE_BYTES,
-    keep,
-    kept,
-    load_like,
-    store,
-    workspace_bytes,
-)
-from fastsoftmax.kernels.operations import (
-    Operation,
-    back_of,
-    begin,
-    consume,
-    has_frame,
-    join_totals,
-    parts,
-    prepare,
-    shift_of,
-    shifted,
-    totals,
-)
+from fastsoftmax.kernels.lane_totals import TOTALS_BYTES, fold_lanes
+from fastsoftmax.kernels.memory import LINE_BYTES, load_like, store
+from fastsoftmax.kernels.operations import Operation, has_frame, shift_of, shifted
 from fastsoftmax.kernels.outcomes import coefficients, framed_top, needs_shift
+from fastsoftmax.kernels.steps import back_of, begin, consume, parts, prepare, totals
 from fastsoftmax.kernels.sums import LANES_BYTES, lane_count
 from fastsoftmax.kernels.values import Value, Vec, as_type, formula
 from fastsoftmax.kernels.vectors import any_of, choose, double, narrow, splat
+from fastsoftmax.kernels.workspaces import keep, kept, workspace_bytes
 
 STRIP_BYTES = min(LANES_BYTES, max(LINE_BYTES, 2 * VECTOR_BYTES))
 """The width of a strip where registers are few: two of them, a cache line at least.
@@ -46,8 +30,6 @@ STRIP_BYTES = min(LANES_BYTES, max(LINE_BYTES, 2 * VECTOR_BYTES))
 The sixteen registers of AVX2 have no room for more: (32, 128, 28, 28) dim 1 took 3.0 ms on one
 thread with strips as wide as lanes, four registers, and takes 2.7 in kernels/strips.py.
 """
-# The sums of all lanes: up to three float64 for each element of each lane.
-TOTALS_BYTES = 3 * 8 * 32 * 32
 
 
 @formula
@@ -226,62 +208,6 @@ def sum_pairs(
     return sums
 
 
-def flat_totals(found: Any) -> tuple[Value, ...]:
-    """The parts of totals one after the other, in float64."""
-    total_, ties = found
-    return (*(total_ if isinstance(total_, tuple) else (total_,)), double(ties))
-
-
-def totals_like(values: list[Value]) -> Any:
-    """Totals from `flat_totals` of them."""
-    return (tuple(values[:-1]) if len(values) > 2 else values[0]), values[-1]
-
-
-@formula
-def _four(memory: Value, lane: Value, apart: Value, like: Any) -> Any:
-    """What is kept of every `apart`-th lane from `lane` on."""
-    return tuple(kept(memory, lane + i * apart, like) for i in range(4))
-
-
-@formula
-def _total_of_four(
-    operation: Operation, memory: Value, lane: Value, apart: Value, sums: Any
-) -> Any:
-    """The total of lanes whose sums are in `memory`, by halves."""
-    first, second, third, last = (
-        totals(operation, each, False) for each in _four(memory, lane, apart, sums)
-    )
-    return join_totals(join_totals(first, third), join_totals(second, last))
-
-
-@formula
-def _four_joined(memory: Value, lane: Value, apart: Value, like: Any) -> Any:
-    """The same of lanes whose totals are there."""
-    first, second, third, last = _four(memory, lane, apart, like)
-    return join_totals(join_totals(first, third), join_totals(second, last))
-
-
-@device
-def fold_lanes(operation: Any, memory: Any, sums: Any, count: Any) -> Any:
-    """``(high, low, ties)`` of all lanes, `count` of them, whose sums are in `memory`.
-
-    Two halvings at once: with a row of its own in memory for each total, (32, 128, 28, 28)
-    over dim 1 took a tenth of its time here.
-    """
-    joined = workspace_bytes(memory, TOTALS_BYTES)
-    found = totals(operation, sums, False)
-    count //= 4
-    for lane in range(count):
-        keep(joined, lane, _total_of_four(operation, memory, lane, count, sums))
-    while count >= 4:
-        count //= 4
-        for lane in range(count):
-            keep(joined, lane, _four_joined(joined, lane, count, found))
-    if count == 2:
-        return parts(join_totals(kept(joined, 0, found), kept(joined, 1, found)))
-    return parts(kept(joined, 0, found))
-
-
 @device
 def _many_lanes(
     operation: Any,
@@ -339,7 +265,7 @@ def reduce_strip(
 
 
 @device
-def reduce_block(operation: Any, tiles: Any, pitch: Any, length: Any, top: Any, scope: Any) -> Any:
+def reduce_rows(operation: Any, tiles: Any, pitch: Any, length: Any, top: Any, scope: Any) -> Any:
     """The same for a block of longer slices; its elements stay as they are."""
     top, k, frame, back = framed(operation, top, scope)
     found = _many_lanes(operation, tiles, pitch, length, top, scope, frame, back, False)

@@ -27,7 +27,7 @@ import functools
 import math
 from typing import TYPE_CHECKING
 
-from fastsoftmax.kernels.vectors import shuffle
+from fastsoftmax.kernels.shuffles import shuffle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -93,6 +93,11 @@ def dtype_of(given: Any) -> Any:
     return getattr(given, "dtype", given)
 
 
+def kind_with(kind: Any, dtype: Any) -> Any:
+    """`kind`, a vector or number, of another dtype."""
+    return Vec(dtype, kind.count) if isinstance(kind, Vec) else dtype
+
+
 class Value:
     """A typed value of the machine code that `builder` writes (none: the type alone)."""
 

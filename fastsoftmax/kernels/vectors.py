@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from llvmlite import ir
 from numba.core import cgutils, types
 
-from fastsoftmax._cpu import REGISTER_BYTES, VECTOR_BYTES
+from fastsoftmax._cpu import VECTOR_BYTES
 from fastsoftmax.kernels.values import (
     INT1,
     INT32,
@@ -27,6 +27,7 @@ from fastsoftmax.kernels.values import (
     emit,
     formula,
     integers,
+    kind_with,
     llvm_type,
     splat_code,
 )
@@ -123,7 +124,7 @@ LARGEST = {types.float32: 3.4028234663852886e38, types.float64: 1.79769313486231
 def beyond(a: Value, limit: Any) -> Value:
     """Where not ``abs(a) <= limit`` (NaN too), as bool."""
     size, limit = alike(_elementwise("fabs", a), limit)
-    kind = Vec(types.boolean, a.count) if isinstance(a.type, Vec) else types.boolean
+    kind = kind_with(a.type, types.boolean)
     return emit(kind, lambda builder, a, b: builder.fcmp_unordered(">", a, b), size, limit)
 
 
@@ -139,7 +140,7 @@ def both(a: Value, b: Any) -> Any:
 def is_above(a: Value, bound: Any) -> Value:
     """Where ``a > bound``, as bool."""
     a, bound = alike(a, bound)
-    kind = Vec(types.boolean, a.count) if isinstance(a.type, Vec) else types.boolean
+    kind = kind_with(a.type, types.boolean)
     return emit(kind, lambda builder, a, b: builder.fcmp_ordered(">", a, b), a, bound)
 
 
@@ -154,7 +155,7 @@ def any_of(where: Value) -> Value:
 def equal(a: Value, b: Any) -> Value:
     """Where two are equal, as bool."""
     a, b = alike(a, b)
-    kind = Vec(types.boolean, a.count) if isinstance(a.type, Vec) else types.boolean
+    kind = kind_with(a.type, types.boolean)
     name = "icmp_signed" if isinstance(a.dtype, types.Integer) else "fcmp_ordered"
     return emit(kind, lambda builder, a, b: getattr(builder, name)("==", a, b), a, b)
 
@@ -171,7 +172,7 @@ def lacks(flags: Any, bits: int) -> Any:
 def is_different(a: Value, b: Any) -> Value:
     """Where two are not equal (NaN is not), as bool."""
     a, b = alike(a, b)
-    kind = Vec(types.boolean, a.count) if isinstance(a.type, Vec) else types.boolean
+    kind = kind_with(a.type, types.boolean)
     return emit(kind, lambda builder, a, b: builder.fcmp_unordered("!=", a, b), a, b)
 
 
@@ -200,7 +201,7 @@ def double(a: Value) -> Value:
     """`a` in float64."""
     if a.dtype == types.float64:
         return a
-    kind = Vec(types.float64, a.count) if isinstance(a.type, Vec) else types.float64
+    kind = kind_with(a.type, types.float64)
     return emit(kind, lambda builder, code: builder.fpext(code, llvm_type(kind)), a)
 
 
@@ -209,7 +210,7 @@ def narrow(a: Value, like: Value) -> Value:
     """The float64 `a`, rounded to the dtype of `like`."""
     if a.dtype == like.dtype:
         return a
-    kind = Vec(like.dtype, a.count) if isinstance(a.type, Vec) else like.dtype
+    kind = kind_with(a.type, like.dtype)
     return emit(kind, lambda builder, code: builder.fptrunc(code, llvm_type(kind)), a)
 
 
@@ -232,24 +233,6 @@ def opaque(a: Value) -> Value:
         return builder.load(hidden)
 
     return emit(a.type, instructions, a)
-
-
-@formula
-def unexplained(a: Value) -> Value:
-    """`a`, of which LLVM no longer knows how it came about.
-
-    What is stored where one of two operands of a maximum was read becomes a masked store of
-    the other, which takes 20 cycles on processors with AVX2 alone (Zen 3).
-    """
-
-    def instructions(builder: ir.IRBuilder, code: Any) -> Any:
-        return builder.asm(
-            ir.FunctionType(code.type, [code.type]), "", "=v,0", [code], side_effect=False
-        )
-
-    if a.builder is not None and not is_x86(a.builder):
-        return a
-    return joined([emit(part.type, instructions, part) for part in registers_of(a)])
 
 
 # --- Whole vectors --------------------------------------------------------------------
@@ -279,48 +262,12 @@ def vector_count(address: Value) -> int:
     return native(address.dtype).count
 
 
-def shuffle(a: Value, b: Value, indices: Sequence[int]) -> Value:
-    """The elements at `indices` of `a` followed by `b`."""
-    kind = Vec(a.dtype, len(indices))
-
-    def instructions(builder: ir.IRBuilder, a: Any, b: Any) -> Any:
-        return builder.shuffle_vector(a, b, integers(indices))
-
-    return emit(kind, instructions, a, b)
-
-
-@formula
-def lower_half(a: Value) -> Value:
-    """The first half of the elements."""
-    return shuffle(a, a, range(a.count // 2))
-
-
-@formula
-def upper_half(a: Value) -> Value:
-    """The second half of the elements."""
-    return shuffle(a, a, range(a.count // 2, a.count))
-
-
 @formula
 def element(a: Value, index: Any) -> Value:
     """The element at `index`."""
     if isinstance(index, int):
         return emit(a.dtype, lambda builder, code: builder.extract_element(code, INT32(index)), a)
     return emit(a.dtype, lambda builder, code, i: builder.extract_element(code, i), a, index)
-
-
-@formula
-def largest_apart(a: Value, count: int) -> Value:
-    """The largest of the elements that are `count` apart, of a vector without NaN."""
-    while a.count > count:
-        a = maximum(lower_half(a), upper_half(a))
-    return a
-
-
-@formula
-def largest(a: Value) -> Value:
-    """The largest element of a vector without NaN."""
-    return element(largest_apart(a, 1), 0)
 
 
 def elements_between(builder: ir.IRBuilder, first: Any, last: Any, kind: Vec) -> Any:
@@ -343,54 +290,3 @@ def elements_between(builder: ir.IRBuilder, first: Any, last: Any, kind: Vec) ->
     if last is not None:
         masks.append(builder.icmp_signed("<", positions, bound(last)))
     return masks[0] if len(masks) == 1 else builder.and_(*masks)
-
-
-@formula
-def keep_first(a: Value, count: Value, other: Any) -> Value:
-    """The first `count` elements of `a`, then `other`."""
-    other = as_type(other, a.type, a.builder)
-
-    def instructions(builder: ir.IRBuilder, a: Any, other: Any, count: Any) -> Any:
-        mask = elements_between(builder, None, count, kind)
-        return builder.select(mask, a, other)
-
-    kind = a.type
-    return emit(kind, instructions, a, other, count)
-
-
-def registers_of(a: Value) -> list[Value]:
-    """A vector as vectors that fill a register each."""
-    width = REGISTER_BYTES * 8 // a.dtype.bitwidth
-    if a.count <= width:
-        return [a]
-    return [shuffle(a, a, range(i, i + width)) for i in range(0, a.count, width)]
-
-
-def joined(pieces: Sequence[Value]) -> Value:
-    """Vectors one after the other, as one."""
-    while len(pieces) > 1:
-        pairs = zip(pieces[::2], pieces[1::2], strict=True)
-        pieces = [shuffle(a, b, range(2 * a.count)) for a, b in pairs]
-    return pieces[0]
-
-
-@formula
-def transpose(rows: tuple[Value, ...]) -> tuple[Value, ...]:
-    """n vectors of n elements as their n columns; likewise each n of longer vectors.
-
-    log2(n) rounds; a round exchanges, between rows whose numbers differ in one bit, the
-    elements whose numbers differ from their row's in that bit.
-    """
-    count, width = len(rows), rows[0].count
-    distance = count // 2
-    while distance:
-        low = [i if not i & distance else i - distance + width for i in range(width)]
-        high = [i + distance if not i & distance else i + width for i in range(width)]
-        rows = tuple(
-            shuffle(rows[i], rows[i ^ distance], low)
-            if not i & distance
-            else shuffle(rows[i ^ distance], rows[i], high)
-            for i in range(count)
-        )
-        distance //= 2
-    return rows

@@ -17,14 +17,7 @@ from fastsoftmax.kernels.along import (
 from fastsoftmax.kernels.block_results import deliver
 from fastsoftmax.kernels.elements import computed_like
 from fastsoftmax.kernels.groups import ROW_BYTES
-from fastsoftmax.kernels.memory import (
-    advance,
-    pointer,
-    pointer_like,
-    stream_fence,
-    workspace,
-    workspace_double,
-)
+from fastsoftmax.kernels.memory import advance, pointer, pointer_like, stream_fence
 from fastsoftmax.kernels.operands import kernel_over, split_kernel
 from fastsoftmax.kernels.operations import (
     RESULTS,
@@ -57,6 +50,7 @@ from fastsoftmax.kernels.strides import (
 from fastsoftmax.kernels.sums import block_length
 from fastsoftmax.kernels.underflow import expects_underflow, forget_underflows
 from fastsoftmax.kernels.vectors import double, narrow
+from fastsoftmax.kernels.workspaces import workspace, workspace_double
 
 SHIFT, SLICE_TOP, SLICE_EXPONENT, FIRST, SECOND_ONE = range(5)
 """The rows of `slices`, (5, slices): what is subtracted first (0: nothing), the max before

@@ -17,39 +17,25 @@ from fastsoftmax.kernels.along import result_anew
 from fastsoftmax.kernels.elements import computed_like, fetch_left, put_left
 from fastsoftmax.kernels.gradient_steps import KINDS, known_of
 from fastsoftmax.kernels.groups import ask_soon, ask_to_write, raise_at
-from fastsoftmax.kernels.memory import (
-    advance,
+from fastsoftmax.kernels.lane_totals import TOTALS_BYTES, fold_lanes
+from fastsoftmax.kernels.memory import advance, load_like, store
+from fastsoftmax.kernels.operands import kernel_over
+from fastsoftmax.kernels.operations import NEGATIVE_INFINITY, Operation, shifted
+from fastsoftmax.kernels.packing import ROWS_AHEAD, cell_of, grid_of
+from fastsoftmax.kernels.steps import add_inputs, begin, parts, totals
+from fastsoftmax.kernels.strides import SECOND, SOURCE, TARGET, described, run_at, strides_of
+from fastsoftmax.kernels.sums import SINGLE, lane_count
+from fastsoftmax.kernels.tiles import STRIP_BYTES, strip_count, strip_like
+from fastsoftmax.kernels.values import Value, formula
+from fastsoftmax.kernels.vectors import splat
+from fastsoftmax.kernels.workspaces import (
     keep,
     kept,
     load_kinds,
-    load_like,
-    store,
     store_kinds,
     workspace,
     workspace_bytes,
 )
-from fastsoftmax.kernels.operands import kernel_over
-from fastsoftmax.kernels.operations import (
-    NEGATIVE_INFINITY,
-    Operation,
-    add_inputs,
-    begin,
-    parts,
-    shifted,
-    totals,
-)
-from fastsoftmax.kernels.packing import ROWS_AHEAD, cell_of, grid_of
-from fastsoftmax.kernels.strides import SECOND, SOURCE, TARGET, described, run_at, strides_of
-from fastsoftmax.kernels.sums import SINGLE, lane_count
-from fastsoftmax.kernels.tiles import (
-    STRIP_BYTES,
-    TOTALS_BYTES,
-    fold_lanes,
-    strip_count,
-    strip_like,
-)
-from fastsoftmax.kernels.values import Value, formula
-from fastsoftmax.kernels.vectors import splat
 
 WIDTH_BYTES = 256
 """The width of a cell: a few cache lines of each row, as ends of rows may be in one line more."""
@@ -181,9 +167,9 @@ def _write_rows(
                 _write_strip(operation, rows, i, last, memory, numbers)
 
 
-def _gradients(operation: Operation) -> Any:
+def _column_gradients(operation: Operation) -> Any:
     @device
-    def gradients(bases, options, geometry, scratch, first, last):
+    def column_gradients(bases, options, geometry, scratch, first, last):
         """All steps for the groups of slices `first` to `last` - 1, as in `columns`."""
         like = computed_like(bases[TARGET])
         numbers = exponential.numbers(like)
@@ -210,7 +196,7 @@ def _gradients(operation: Operation) -> Any:
                 store_kinds(known, i, _width_of(known), known_of(operation, top, found, numbers))
             _write_rows(operation, (x, g, out), steps, length, count, known, numbers)
 
-    return kernel_over(gradients, f"gradients-{operation.name}", bare=False)
+    return kernel_over(column_gradients, f"column-gradients-{operation.name}", bare=False)
 
 
-gradients = functools.cache(_gradients)
+column_gradients = functools.cache(_column_gradients)
