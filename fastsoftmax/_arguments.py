@@ -13,6 +13,7 @@ from typing import Any, Final
 import numpy as np
 
 from fastsoftmax._dtypes import is_floating, result_dtype
+from fastsoftmax._quiet import quiet
 
 Array = np.ndarray[Any, Any]
 Dims = tuple[int, ...]
@@ -72,7 +73,7 @@ def dims_of(dim: Any, axis: Any, ndim: int) -> Dims:
 
 
 def _one_dim(given: Any, ndim: int) -> int:
-    if isinstance(given, bool | np.bool_):
+    if isinstance(given, bool | np.bool_) or _is_bool_tensor(given):
         raise TypeError(f"dim={given!r} is a bool; it must be an int, a tuple of ints or None")
     try:
         dim = operator.index(given)
@@ -87,6 +88,11 @@ def _one_dim(given: Any, ndim: int) -> int:
             f"[{-size}, {size - 1}], but got {dim})"
         )
     return dim % size
+
+
+def _is_bool_tensor(given: Any) -> bool:
+    """Whether it is a bool of another library, which Python's index may take for 0 or 1."""
+    return str(getattr(given, "dtype", "")).endswith("bool")
 
 
 def dtype_of(given: Any, array: Array) -> np.dtype[Any]:
@@ -142,8 +148,8 @@ def keepdim_of(keepdim: Any, keepdims: Any) -> bool:
     return flag_of("keepdims", keepdims)
 
 
-def where_of(given: Any, shape: tuple[int, ...]) -> Array | None:
-    """The mask, not yet broadcast to `shape`; None where there is none."""
+def where_of(given: Any, shape: tuple[int, ...], owner: str) -> Array | None:
+    """The mask, not yet broadcast to `shape`, that of `owner`; None where there is none."""
     if given is None:
         return None
     refuse_masked("where", given)
@@ -152,13 +158,19 @@ def where_of(given: Any, shape: tuple[int, ...]) -> Array | None:
         raise TypeError(f"where has the dtype {mask.dtype}; it must be bool")
     if not _broadcasts(mask.shape, shape):
         raise ValueError(
-            f"where has the shape {mask.shape}, which cannot be broadcast to {shape}, that of input"
+            f"where has the shape {mask.shape}, which cannot be broadcast to {shape}, that of "
+            f"{owner}"
         )
     return mask
 
 
-def temperature_of(given: Any, shape: tuple[int, ...], dims: Dims) -> Array | None:
-    """Temperatures in float64, one or not yet broadcast to `shape`; None where all are 1."""
+def temperature_of(
+    given: Any, shape: tuple[int, ...], owner: str, dims: Dims, dtype: np.dtype[Any]
+) -> Array | None:
+    """Temperatures, one or not yet broadcast to `shape`, that of `owner`; None where all are 1.
+
+    In float64, for results of the `dtype` longdouble, or complex ones of these, in longdouble.
+    """
     if given.__class__ is float and 0.0 < given < math.inf:
         return None if given == 1.0 else np.array([given])
     refuse_masked("temperature", given)
@@ -166,19 +178,21 @@ def temperature_of(given: Any, shape: tuple[int, ...], dims: Dims) -> Array | No
         array = np.asarray(given)
         if array.dtype.kind not in "iuf" and array.dtype.name != "bfloat16":
             raise TypeError
-        with np.errstate(over="ignore", under="ignore"):  # of longdouble
-            temperature = array.astype(np.float64)
+        temperature = quiet(array.astype, np.longdouble if dtype.char in "gG" else np.float64)
     except (TypeError, ValueError):
         raise TypeError(
             f"temperature={given!r}; it must be a positive float or an array of them"
         ) from None
-    if not (temperature > 0).all():
-        wrong = temperature[~(temperature > 0)].flat[0]
-        raise ValueError(f"temperature is {wrong}; it must be positive")
+    positive = temperature > 0
+    if not positive.all():
+        wrong = array[~positive].flat[0]
+        raise ValueError(
+            f"temperature is {wrong!s}; it must be positive{' in float64' * bool(wrong > 0)}"
+        )
     if not _broadcasts(temperature.shape, shape):
         raise ValueError(
             f"temperature has the shape {temperature.shape}, which cannot be broadcast to "
-            f"{shape}, that of input"
+            f"{shape}, that of {owner}"
         )
     offset = len(shape) - temperature.ndim
     for dim in dims:
@@ -217,8 +231,8 @@ def check_out(out: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
     is_number = is_floating(out.dtype) or out.dtype.kind == "c"
     if not is_number or not np.can_cast(dtype, out.dtype, "same_kind"):
         raise TypeError(
-            f"out has the dtype {out.dtype}; it must be {dtype}, that of the result, or one that "
-            "NumPy casts it to by the rule 'same_kind'"
+            f"out has the dtype {out.dtype}; it must be {dtype}, that of the result, or a floating "
+            "or complex one that NumPy casts it to by the rule 'same_kind'"
         )
     if not out.flags.writeable:
         raise ValueError("out is read-only; it must be writeable")

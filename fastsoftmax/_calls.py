@@ -77,12 +77,11 @@ def _logsumexp(key: Any, arguments: tuple[Any, ...], *, keep: bool) -> Array:
     if key is not None:
         way = _summaries.summary_shortcut(call, shape)
         remember(key, way if out is None else then_copied(way))
+    hidden = None if mask is None else np.all(mask, axis=call.dims, keepdims=keep)
     if out is not None:
         quiet(np.copyto, out, result, casting="same_kind")
-        result = out
-    if mask is None:
-        return result if shape or out is not None else result[()]
-    return _masked(result, np.all(mask, axis=call.dims, keepdims=keep))
+        return _masked(out, hidden)
+    return _masked(result if shape or mask is not None else result[()], hidden)
 
 
 def backward(name: str, arguments: tuple[Any, ...], grad_output: Any) -> tuple[Call, Array | None]:
@@ -102,10 +101,10 @@ def backward(name: str, arguments: tuple[Any, ...], grad_output: Any) -> tuple[C
             f"grad_output has the dtype {grad.dtype} and output {array.dtype}, which have none in "
             "common; cast one of them"
         ) from None
-    mask = _arguments.where_of(where, array.shape)
+    mask = _arguments.where_of(where, array.shape, "output")
     hidden = _hidden_by(grad_output, output)
     mask = _shown(mask, hidden)
-    degrees = _arguments.temperature_of(temperature, array.shape, dims)
+    degrees = _arguments.temperature_of(temperature, array.shape, "output", dims, dtype)
     threads = _arguments.workers_of(workers)
     if out is not None:
         _arguments.check_out(out, array.shape, dtype)
@@ -128,10 +127,10 @@ def forward(
     array = _arguments.array_of("input", input)
     dims = _arguments.dims_of(dim, axis, array.ndim)
     result = _arguments.dtype_of(dtype, array)
-    mask = _arguments.where_of(where, array.shape)
+    mask = _arguments.where_of(where, array.shape, "input")
     hidden = _hidden_by(input)
     mask = _shown(mask, hidden)
-    degrees = _arguments.temperature_of(temperature, array.shape, dims)
+    degrees = _arguments.temperature_of(temperature, array.shape, "input", dims, result)
     threads = _arguments.workers_of(workers)
     if out is not None:
         _arguments.check_out(out, array.shape, result)
@@ -153,7 +152,10 @@ def _shown(mask: Array | None, hidden: Array | None) -> Array | None:
 
 
 def _masked(result: Array, hidden: Array | None) -> Array:
-    if hidden is None:
+    """The result, masked as the inputs are; an `out` is as NumPy's functions leave one."""
+    if isinstance(result, ma.MaskedArray):
+        result.mask = False if hidden is None else hidden
+    if hidden is None or isinstance(result, ma.MaskedArray):
         return result
     masked: Array = ma.MaskedArray(result, mask=hidden.copy())
     return masked

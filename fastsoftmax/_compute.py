@@ -107,7 +107,8 @@ def elementwise(call: Call) -> Array:
     operands = operands_of(call, stored, target)
     plan_for(operands, task_of(call)).run(operands, call.workers)
     if quotient is not None:
-        quiet(np.divide, target, quotient, out=target)
+        results = np.asarray(target)  # not as a subclass that divides in its own way
+        quiet(np.divide, results, quotient, out=results)
     if target is call.out:
         return target
     if target.dtype != call.dtype:

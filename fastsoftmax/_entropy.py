@@ -154,7 +154,7 @@ def _weights_of(given: Any, classes: int) -> Array | None:
         raise ValueError(
             f"weight has the shape {weights.shape}; it must have {(classes,)}, one for each class"
         )
-    return weights.astype(np.float64)
+    return quiet(weights.astype, np.float64)
 
 
 def _classes_of(targets: Array, call: Call, along: int, ignored: int) -> tuple[Array, Array]:
@@ -196,7 +196,7 @@ def _of_classes(
 
 def _as_wide(array: Array, dtype: np.dtype[Any]) -> Array:
     wide = dtype if kernel_dtype(dtype) is None else np.float64
-    return array.astype(dtype).astype(wide)
+    return quiet(quiet(array.astype, dtype).astype, wide)
 
 
 def _of_slices(call: Call, along: int, classes: Array) -> tuple[Array, Array, Array]:
@@ -216,10 +216,12 @@ def _of_slices(call: Call, along: int, classes: Array) -> tuple[Array, Array, Ar
 
 
 def _of_all_classes(call: Call, along: int, top: Array, log: Array, weights: Array | None) -> Array:
-    """sum(-w log softmax) of each slice, some slices at a time."""
-    # At least one dim before that of the classes.
+    """sum(-w log softmax) of each slice, some slices at a time, along the longest other dim."""
+    others = [i for i in range(len(call.shape)) if i != along]
+    longest = max(others, key=lambda i: call.shape[i], default=along)
+    order = *[i for i in others if i != longest], *{longest: None, along: None}
     array, top, log = (
-        np.moveaxis(each, along, -1)[(np.newaxis,) * (each.ndim == 1)]
+        each.transpose(order)[(np.newaxis,) * (each.ndim == 1)]
         for each in (call.inputs[0], top, log)
     )
     scale = np.ones(call.length) if weights is None else weights
@@ -232,7 +234,10 @@ def _of_all_classes(call: Call, along: int, top: Array, log: Array, weights: Arr
             # NumPy's order of summation depends on how memory is laid out.
             losses = np.ascontiguousarray((log[part] - distance) * scale)
             result[part] = losses.sum(axis=-1)
-    return result.reshape(call.outer)
+    if not others:
+        return result.reshape(())
+    kept = np.array([i - (i > along) for i in order[:-1]])
+    return np.asarray(result.transpose(np.argsort(kept)))
 
 
 def _of_probabilities(

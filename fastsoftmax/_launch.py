@@ -33,6 +33,7 @@ import numpy as np
 from fastsoftmax import _team
 from fastsoftmax._compiling import starting, undisturbed
 from fastsoftmax._loops import COST, JOB_WORDS, LEAST, MOST, ROOM, SERIAL, TASKS, TEAM, TURNS
+from fastsoftmax._quota import quota
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -262,7 +263,7 @@ def _know_layer() -> _Layer:
         functions = _team.functions_of(name, available)
         costs = COSTS["tbb, by Numba's loop" if name == "tbb" and len(functions) == 1 else name]
         team = _team.Team(numba.config.NUMBA_NUM_THREADS, functions, costs.awake, costs.wake)
-        _started = _Layer(name, WORTH * costs.launch, available, _quota(), team)
+        _started = _Layer(name, WORTH * costs.launch, available, quota(), team)
     return _started
 
 
@@ -294,33 +295,12 @@ def layer() -> str:
         return ""
 
 
-@functools.cache
-def _quota() -> int:
-    """CPUs that the control group of the process grants, which Numba does not look at."""
-    for path, period_path in (
-        ("/sys/fs/cgroup/cpu.max", None),
-        ("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "/sys/fs/cgroup/cpu/cpu.cfs_period_us"),
-    ):
-        with contextlib.suppress(OSError, ValueError):
-            words = _read(path).split()
-            if period_path is not None:
-                words.append(_read(period_path))
-            quota, period = int(words[0]), int(words[1])  # "max 100000": ValueError
-            if quota > 0 and period > 0:
-                return max(1, quota // period)
-    return os.cpu_count() or 1
-
-
-def _read(path: str) -> str:
-    return Path(path).read_text(encoding="utf-8")
-
-
 def _before_fork() -> None:
     global _was_alone  # noqa: PLW0603  # there is one fork at a time
     _was_alone = threading.active_count() == 1
 
 
-def _after_fork() -> None:
+def _after_fork_in_child() -> None:
     global _serial_only  # noqa: PLW0603  # a forked child starts afresh
     # Threads that were in a launch are not there, and their layer waits for them.
     launching = _started is not None and _started.team.is_launching()
@@ -337,8 +317,10 @@ def _after_fork_in_parent() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(
-        before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork
+        before=_before_fork,
+        after_in_parent=_after_fork_in_parent,
+        after_in_child=_after_fork_in_child,
     )
 # Imported in a child whose parent may have launched OpenMP's threads before.
 if multiprocessing.parent_process() is not None:
-    _after_fork()
+    _after_fork_in_child()

@@ -52,6 +52,9 @@ Array = np.ndarray[Any, Any]
 
 # Columns need this many neighbours to be worth more than rows gathered one by one.
 LEAST_RUN = 4
+# Where slices have several axes, and more than `SINGLE` elements; of more than one block, three
+# quarters of a strip.
+LEAST_RUN_OF_SEVERAL = 12
 
 
 def _plan(geometry: Geometry, dtype: np.dtype[Any], task: Task, plane: int) -> Plan:
@@ -64,9 +67,12 @@ def _plan(geometry: Geometry, dtype: np.dtype[Any], task: Task, plane: int) -> P
     run = geometry.batch[-1]
     neighbours = is_unit(run)
     in_rows = one_axis and is_unit(geometry.inner[0])
-    across = neighbours and run.size >= LEAST_RUN and (geometry.length == 1 or not in_rows)
     item = max(4, dtype.itemsize)
     blocks = -(-geometry.length // block_of(item))
+    least = LEAST_RUN
+    if not one_axis and geometry.length > SINGLE:
+        least = LEAST_RUN_OF_SEVERAL if blocks == 1 else lanes_of(item) * 3 // 4
+    across = neighbours and run.size >= least and (geometry.length == 1 or not in_rows)
     bunched = one_axis and neighbours and not in_rows and blocks == 1
     if bunched and is_bunched(geometry, item, task):
         return OnePass("bunches", geometry, dtype, task, plane)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastsoftmax._memory import laid_out_like
 from fastsoftmax._quiet import quiet
 from fastsoftmax.kernels import operations as ops
 
@@ -48,36 +49,86 @@ def _finite_halves(number: np.generic, array: Array, result: Array) -> None:
 
 def elementwise(call: Call) -> Array:
     """The functions of the family on longdouble and complex: right, not fast."""
-    axis = call.dims or None
-    dtype = call.dtype
+    work = _WORK.get(call.dtype, call.dtype)
     with np.errstate(all="ignore"):
-        arrays = [array.astype(dtype) for array in call.inputs]
+        arrays = [array.astype(work) for array in call.inputs]
         degrees = call.temperature
         if degrees is not None:  # one number for a scalar as well
-            degrees = degrees.astype(dtype.char.lower())[() if degrees.size > 1 else 0]
+            degrees = degrees.astype(work.char.lower())[() if degrees.size > 1 else 0]
         shown = np.True_ if call.where is None else call.where
-        if call.operation in {ops.BACKWARD, ops.LOG_BACKWARD}:
-            result = _divided(_backward(call.operation, arrays, axis, shown), degrees)
+        if len(arrays) > 1:
+            found = _backward(call.operation, arrays, call.dims or None, shown)
+            if degrees is not None:
+                parts = (found.real, found.imag) if work.kind == "c" else (found,)
+                found = _joined(tuple(part / degrees for part in parts))
         else:
-            result = _forward(call, arrays[0], degrees, shown)
-        hidden = call.operation.hidden_result
-        return np.asarray(np.where(shown, result, hidden), dtype)
+            found = _forward(call, arrays[0], degrees, shown)
+        result = laid_out_like(call.inputs[0], call.dtype)
+        np.copyto(result, found, casting="unsafe")
+        np.copyto(result, call.dtype.type(call.operation.hidden_result), where=~shown)
+        return result
+
+
+_WORK = {np.dtype(np.complex64): np.dtype(np.complex128)}
+"""What is computed in another dtype, which holds quotients by any temperature."""
 
 
 def _forward(call: Call, array: Array, degrees: Any, shown: Any) -> Array:
     axis = call.dims or None
-    array = _divided(-array if call.negated else array, degrees)
+    array = -array if call.negated else array
     top = np.where(shown, array.real, -np.inf).max(axis=axis, keepdims=True)
-    below = array - top
-    terms = np.where(shown, np.exp(below), 0)
+    pairs = [_quotients(array.real, top, degrees)]
+    if array.dtype.kind == "c":  # the maximum is that of the real parts
+        pairs.append(_quotients(array.imag, np.zeros_like(top), degrees))
+    below, lost = (_joined(parts) for parts in zip(*pairs, strict=True))
+    terms = np.where(shown, _exponentials(array, below) * (1 + lost), 0)
     if call.operation is ops.SOFTMAX:
         return np.asarray(terms / terms.sum(axis=axis, keepdims=True))
-    return np.asarray(below - _log_of_sum(array, top, terms, axis))
+    return np.asarray((below - _log_of_sum(array, top, terms, axis)) + lost)
 
 
-def _divided(array: Array, degrees: Array | None) -> Array:
-    """``array / degrees``; a complex infinity would become NaN even if divided by 1."""
-    return array if degrees is None else np.asarray(array / degrees)
+def _joined(parts: tuple[Array, ...]) -> Array:
+    """Real numbers, or complex ones of their parts.
+
+    By themselves, as NumPy makes NaN of a complex infinity that is divided by a real number.
+    """
+    real, *imaginary = parts
+    if not imaginary:
+        return np.asarray(real)
+    result = np.empty(np.shape(real), np.result_type(real, np.complex64))
+    result.real, result.imag = real, imaginary[0]
+    return result
+
+
+def _quotients(array: Array, top: Array, degrees: Any) -> tuple[Array, Array]:
+    """``(array - top) / degrees``, and what that lost by rounding."""
+    below = array - top
+    share = below - array
+    lost = (array - (below - share)) - (top + share)
+    if degrees is not None:
+        whole, below = below, below / degrees
+        high, low = _product(below, degrees)
+        lost = (((whole - high) - low) + lost) / degrees
+    return below, np.where(np.abs(lost) < 1, lost, 0)  # of more, the exponential is 0
+
+
+def _product(a: Array, b: Any) -> tuple[Array, Array]:
+    """A product and what it lost by rounding, by halves of both factors (T. J. Dekker)."""
+
+    def halves(x: Any) -> tuple[Any, Any]:
+        bits = np.finfo(a.dtype).nmant + 1
+        scaled = x * a.dtype.type(2 ** ((bits + 1) // 2) + 1)
+        high = scaled - (scaled - x)
+        return high, x - high
+
+    product = a * b
+    (high, low), (upper, lower) = halves(a), halves(b)
+    return product, ((high * upper - product) + high * lower + low * upper) + low * lower
+
+
+def _exponentials(array: Array, below: Array) -> Array:
+    """exp(below); NaN where either part of a complex number is, though the real one be -inf."""
+    return np.asarray(np.where(np.isnan(array), np.nan, np.exp(below)))
 
 
 def _log_of_sum(array: Array, top: Array, terms: Array, axis: Any) -> Array:
@@ -98,7 +149,7 @@ def logsumexp(call: Call) -> Array:
         shown = np.True_ if call.where is None else call.where
         top = np.where(shown, array.real, -np.inf).max(axis=axis, keepdims=True)
         finite = np.where(np.isfinite(top), top, 0)
-        terms = np.where(shown, np.exp(array - finite), 0)
+        terms = np.where(shown, _exponentials(array, array - finite), 0)
         log = np.log(terms.sum(axis=axis, keepdims=True))
         if array.dtype.kind != "c":
             log = np.where(np.isfinite(top), _log_of_sum(array, top, terms, axis), log)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastsoftmax._casts import cast
 from fastsoftmax._dtypes import FLOAT32, FLOAT64
 from fastsoftmax.kernels import operations as ops
 
@@ -50,13 +51,16 @@ def with_usual(call: Call) -> Call:
     if call.operation in _GRADIENTS:
         return call._replace(temperature=np.where(_are_usual(temperature), temperature, 1.0))
     least, most = USUAL[FLOAT64]
-    logits = call.inputs[0]
+    (logits,) = call.inputs
+    if logits.dtype != call.dtype:  # first of all, as integers may be too large for float64
+        target = np.empty_like(logits, call.dtype, subok=False)
+        cast(call, logits, target)
+        logits = target
     if np.isinf(temperature).any():
         with np.errstate(all="ignore"):
-            logits = np.where(np.isinf(temperature), logits * 0.0, logits).astype(call.dtype)
+            logits = np.where(np.isinf(temperature), logits * 0.0, logits)
     if call.dtype == FLOAT64:
         with np.errstate(all="ignore"):
-            logits = logits.astype(FLOAT64)
             cold = temperature < least
             if cold.any():
                 cold = cold & ~_are_far_apart(logits, call)

@@ -66,6 +66,7 @@ FLOORS = [
         "_extremes",
         "_memory",
         "_quiet",
+        "_quota",
         "_replacing",
         "_shortcuts",
         "_version",

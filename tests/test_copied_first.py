@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from itertools import permutations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import processes
 import pytest
 from arrays import DTYPES, logits, placed, read_only
 from halves import HALVES
@@ -318,6 +320,59 @@ def test_gradients_in_place(relative: Relative, dtype: Any) -> None:
         assert_same_bits(relative.call(grad, y, 1, out=grad), wanted, "gradients")
         output = y.copy()
         assert_same_bits(relative.call(g, output, 1, out=output), wanted, "outputs")
+
+
+GUARDED = """
+    import ctypes, mmap
+    import numpy as np
+    import fastsoftmax
+    libc = ctypes.CDLL(None, use_errno=True)
+    size = 4 << 20
+    memory = mmap.mmap(-1, size + mmap.PAGESIZE)
+    begin = np.frombuffer(memory, np.uint8).ctypes.data
+    assert libc.mprotect(ctypes.c_void_p(begin + size), mmap.PAGESIZE, 0) == 0
+    for dtype in ("f4", "f8"):
+        whole = np.ndarray(size // np.dtype(dtype).itemsize, dtype, memory)
+        whole[...] = np.random.default_rng(1).standard_normal(whole.size)
+        for length, slices in ((100, 3000), (300, 777), (17, 1031), (2, 5000), (40, 64)):
+            for step in (1, 2, 3, -1):
+                width = slices * abs(step) - abs(step) + 1
+                if length * width > whole.size:
+                    continue
+                rows = whole[-length * width :].reshape(length, width)[:, ::step]
+                for x in (rows, rows.T):
+                    memory = np.empty((2, x.size), dtype)
+                    outs = None, memory[0].reshape(x.shape), memory[1].reshape(x.shape[::-1]).T
+                    for dim in (0, 1):
+                        wanted = fastsoftmax.softmax(x.copy(), dim)
+                        for out in outs:
+                            found = fastsoftmax.softmax(x, dim, out=out, workers=1)
+                            assert np.array_equal(found, wanted)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="pages are guarded otherwise elsewhere")
+def test_nothing_beyond_the_last_element_is_read() -> None:
+    """Where the next page cannot be read: the process would be killed."""
+    processes.run(GUARDED)
+
+
+@pytest.mark.parametrize("relative", [BACKWARD, LOG_BACKWARD], ids=name_of)
+def test_gradients_with_temperatures_in_place_after_others(relative: Relative, dtype: Any) -> None:
+    """Where the output runs backwards, temperatures of a dim less than it are seen so, too."""
+    count = 291
+    grad, y = logits((count, count), dtype, 2.0), logits((count, count), dtype)
+    output = read_only(np.asfortranarray(y)[:, ::-1])
+    degrees = np.linspace(0.5, 2.0, count)
+    rows = np.ascontiguousarray(grad.T), np.ascontiguousarray(output.T)
+    wanted = relative.call(*rows, 1, temperature=degrees[:, np.newaxis]).T
+    out = np.empty_like(grad)
+    for _ in range(3):
+        relative.call(grad, output, 0, temperature=degrees, out=out)
+        assert_same_bits(out, wanted, "fresh")
+    out[...] = grad
+    relative.call(out, output, 0, temperature=degrees, out=out)
+    assert_same_bits(out, wanted, "in place")
 
 
 @pytest.mark.parametrize("relative", [BACKWARD, LOG_BACKWARD], ids=name_of)

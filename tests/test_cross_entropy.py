@@ -218,6 +218,30 @@ def test_targets_are_checked_before_anything_is_computed(monkeypatch: pytest.Mon
         cross_entropy(logits((4, 5), np.float32), [0, 1, 4, 2])
 
 
+@pytest.mark.parametrize("shape", [(2, 10, 3, 4), (3, 10, 2), (2, 10, 300), (10,), (4, 3, 10)])
+def test_label_smoothing_of_several_batch_dims(shape: Any, dtype: Any) -> None:
+    """The longest of them taken at once, wherever it is."""
+    dim = shape.index(10)
+    x = logits(shape, dtype, 3.0)
+    y = targets(x, dim)
+    others = [i for i in range(len(shape)) if i != dim]
+    wanted = exact(x, y, dim, label_smoothing=0.3, reduction="none")
+    for order in itertools.permutations(range(len(shape))):
+        of_batch = [others.index(i) for i in order if i != dim]
+        moved, classes = x.transpose(order).copy(), y.transpose(of_batch)
+        got = cross_entropy(moved, classes, order.index(dim), label_smoothing=0.3, reduction="none")
+        assert_close(np.asarray(got).transpose(np.argsort(of_batch)), wanted, dtype)
+
+
+def test_signalling_numbers_make_no_warning() -> None:
+    signalling = np.full(5, 0x7FA00000, np.uint32).view(np.float32)
+    x = np.zeros((1, 5), np.float32)
+    assert np.isnan(cross_entropy(x, signalling[np.newaxis]))
+    assert np.isnan(cross_entropy(x, [0], weight=signalling))
+    with pytest.raises(ValueError, match="temperature is nan"):
+        fastsoftmax.softmax(x, 1, temperature=signalling[:1])
+
+
 @pytest.mark.parametrize(
     ("changes", "error", "word"),
     [

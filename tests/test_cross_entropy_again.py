@@ -45,6 +45,27 @@ def test_second_calls_with_a_target_out_of_range_are_refused(dtype: Any) -> None
             assert_close(got, exact(x, np.array([0, 3, 2, 1]), 1, ignore_index=index), dtype)
 
 
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+def test_second_calls_with_no_target_that_counts(reduction: str, dtype: Any) -> None:
+    x, y = logits((4, 5), dtype), np.array([0, 4, 2, 1])
+    for _ in range(3):
+        cross_entropy(x, y, reduction=reduction)
+    y[...] = -100
+    for _ in range(2):
+        got = cross_entropy(x, y, reduction=reduction)
+        wanted = {"mean": np.nan, "sum": 0.0, "none": np.zeros(4)}[reduction]
+        assert np.array_equal(got, wanted, equal_nan=True)
+
+
+def test_second_calls_with_too_few_targets_are_refused(dtype: Any) -> None:
+    x, y = logits((4, 5), dtype), np.array([0, 4, 2, 1, 0])
+    for _ in range(3):
+        cross_entropy(x, y[:4])
+    for targets_ in (y[:3], y, y[:1]):
+        with pytest.raises(ValueError, match="target has the shape"):
+            cross_entropy(x, targets_)
+
+
 @pytest.mark.parametrize("kind", ["i8", "i4", "u1", "u8", ">i4"])
 @pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
 def test_the_second_targets_may_be_of_another_dtype(kind: str, reduction: str) -> None:

@@ -201,6 +201,13 @@ def test_what_is_explained_is_what_is_done(given: Any, dim: int) -> None:
             assert plans == _layout._plans, (view.strides, more)
 
 
+@pytest.mark.parametrize("function", ["softmax_backward", "log_softmax_backward"])
+def test_the_input_of_a_gradient_that_is_copied_is_named(function: str) -> None:
+    x, out = np.zeros((1000, 1000), F4), np.empty((1000, 1000), F4)
+    (copied,) = explain(x.T, 1, out=out, function=function).copies
+    assert copied in {"output to the result", "grad_output to the result"}
+
+
 def test_repeated_elements_have_their_result_in_the_order_of_the_rows() -> None:
     view = np.broadcast_to(np.zeros(1000, F4), (1000, 1000))
     for dim in (0, 1):
@@ -283,6 +290,19 @@ CODE_STATES = """
     print(fastsoftmax.explain(x.astype("f8"), 1).code)
     print(fastsoftmax.explain(np.zeros((3, 4), "g"), 1).code)
 """
+
+
+def test_code_for_one_thread_is_not_all_that_several_want(tmp_path: Path) -> None:
+    code = """
+    import numpy as np
+    import fastsoftmax
+    x = np.zeros((1000, 1000), np.float32)
+    fastsoftmax.softmax(x, 1, workers=1)
+    found = fastsoftmax.explain(x, 1)
+    print(found.threads, found.code, fastsoftmax.explain(x, 1, workers=1).code)
+    """
+    threads, *states = processes.run(code, FASTSOFTMAX_CACHE_DIR=str(tmp_path)).split()
+    assert states == ["absent" if int(threads) > 1 else "compiled", "compiled"]
 
 
 def test_the_state_of_the_code(tmp_path: Path) -> None:

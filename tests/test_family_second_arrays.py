@@ -103,6 +103,15 @@ def test_temperatures_that_became_wrong_are_refused(relative: Relative, source: 
         with pytest.raises(ValueError, match="temperature is"):
             relative.call(*inputs, 1, np.float64, temperature=temperatures, out=out)
         assert (out == 7).all()
+    temperatures[...] = 2.0
+    for kind in ("c16", "?", "U3", "O"):
+        with pytest.raises(TypeError, match="temperature="):
+            relative.call(*inputs, 1, np.float64, temperature=temperatures.astype(kind), out=out)
+    relative.call(*inputs, 1, np.float64, temperature=2.0, out=np.zeros_like(out))
+    for wide in (np.full((1, 38, 1), 2.0), np.full((1, 1, 1), 2.0)):
+        with pytest.raises(ValueError, match="temperature has the shape"):
+            relative.call(*inputs, 1, np.float64, temperature=wide, out=out)
+    assert (out == 7).all()
     temperatures[...] = 1.0
     wanted = relative.call(*inputs, 1, np.float64)
     assert np.allclose(

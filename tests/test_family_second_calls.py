@@ -89,9 +89,14 @@ def test_a_second_call_that_is_wrong_is_refused(relative: Relative, dtype: Any) 
     out.flags.writeable = False
     with pytest.raises(ValueError, match="out is read-only"):
         relative.call(*inputs, 1, out=out)
-    for bad in (True, np.bool_(True), 1.0, "1", 2, -3):
+    relative.call(*inputs, (1,))
+    for bad in (True, np.bool_(True), 1.0, "1", 2, -3, (True,), (1.0,), (np.bool_(True),)):
         with pytest.raises((TypeError, ValueError)):
             relative.call(*inputs, bad)
+    if relative.inputs == 2:
+        for fewer in ((3, 5), (1, 5), (4, 4), (5,)):
+            with pytest.raises(ValueError, match="grad_output has the shape"):
+                relative.call(np.ones(fewer, dtype), inputs[1], 1)
     for workers in (True, 1.0, 0):
         with pytest.raises(ValueError, match="workers"):
             relative.call(*inputs, 1, workers=workers)
@@ -244,6 +249,12 @@ def test_the_second_integers_may_be_too_large_for_float64(relative: Relative, ki
         assert np.array_equal(got, relative.call(x, 1))
         if not relative.reduces:
             assert np.allclose(got, relative.call(small, 1), rtol=1e-14, atol=0)
+            memory = small.copy()
+            for _ in range(3):
+                memory[...] = small
+                relative.call(memory, 1, out=memory.view(np.float64))
+            memory[...] = x
+            assert np.array_equal(relative.call(memory, 1, out=memory.view(np.float64)), got)
 
 
 @EACH

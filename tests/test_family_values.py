@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import mpmath
 import numpy as np
 import pytest
 from arrays import Layout, logits, read_only
@@ -274,6 +275,84 @@ def test_longdouble_and_complex_go_the_plain_route(kind: str) -> None:
         assert got.dtype == x.dtype
         exact = relative.exact(*(np.real(each) for each in inputs), 1)
         assert np.allclose(got, exact, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("temperature", [0.3, 3.7, np.longdouble(1) / 3, 1e-3])
+def test_longdouble_does_not_round_the_quotient(temperature: Any) -> None:
+    """Against mpmath, in units of the format's eps."""
+    exact = mpmath.mp.clone()
+    exact.prec = 200
+
+    def number(x: Any) -> Any:
+        high = np.float64(x)
+        return exact.mpf(float(high)) + exact.mpf(float(x - np.longdouble(high)))
+
+    eps = float(np.finfo(np.longdouble).eps)
+    for x in (
+        np.array([10000, 9990.1, 9970.7], "g") / 7,
+        np.array([1e-3, 2e-3, -1], "g") / 3,
+        np.array([-900, 2, 11, 0.5], "g") / 11,
+    ):
+        powers = [exact.exp(number(each) / number(np.longdouble(temperature))) for each in x]
+        total = sum(powers)
+        got = softmax(x, 0, temperature=temperature)
+        logs = log_softmax(x, 0, temperature=temperature)
+        for result, log, power in zip(got, logs, powers, strict=True):
+            share = power / total
+            if exact.log(share) > -690:
+                assert abs(number(result) / share - 1) < 4 * eps
+            assert abs(number(log) - exact.log(share)) <= 4 * eps * max(abs(exact.log(share)), eps)
+
+
+@pytest.mark.parametrize("kind", ["g", "F", "D"])
+def test_any_temperature_on_the_plain_route(kind: str) -> None:
+    info = np.finfo(kind)
+    assert softmax(np.array([1, 2, 3], kind), 0, temperature=1e-50).tolist() == [0, 0, 1]
+    large = np.array([info.max / 8, info.max / 8, 3], kind)
+    assert softmax(large, 0, temperature=1e-10).tolist() == [0.5, 0.5, 0]
+    if kind != "F":
+        assert softmax(np.array([1, 2, 3], kind), 0, temperature=1e-310).tolist() == [0, 0, 1]
+    grad, output = np.array([1e-30, 0], kind), np.array([0.5, 0.5], kind)
+    got = BACKWARD.call(grad, output, 0, temperature=1e-50)
+    assert np.allclose(got.real, [2.5e19, -2.5e19])
+    assert np.array_equal(got.imag, [0, 0])
+
+
+def test_temperatures_beyond_float64() -> None:
+    small = np.longdouble("1e-4000")
+    if small == 0:
+        pytest.skip("longdouble is float64 here")
+    x = np.array([1, 1, 0], "g")
+    assert softmax(x * small, 0, temperature=small).tolist() == softmax(x, 0).tolist()
+    with pytest.raises(ValueError, match=r"temperature is 1e-4000; .* positive in float64"):
+        softmax([1.0, 2.0], 0, temperature=small)
+
+
+@pytest.mark.parametrize("kind", ["F", "D"])
+def test_complex_nan_whose_real_part_is_infinite(kind: str) -> None:
+    for number in (complex(-INF, NAN), complex(INF, NAN), complex(NAN, -INF), complex(0, NAN)):
+        x = np.array([[number, 1, 2], [0, 1, 2]], kind)
+        for temperature in (1.0, 2.0):
+            got = softmax(x, 1, temperature=temperature)
+            assert np.isnan(got[0]).all()
+            assert not np.isnan(got[1]).any()
+        assert np.isnan(logsumexp(x, 1)).tolist() == [True, False]
+    got = log_softmax(np.array([complex(-INF, 0), 1, 2], kind), 0, temperature=2.0)
+    assert got[0] == complex(-INF, 0)
+    assert np.isfinite(got[1:]).all()
+
+
+@pytest.mark.parametrize("kind", ["g", "D"])
+def test_the_plain_route_has_the_memory_order_of_ufuncs(kind: str) -> None:
+    base = np.zeros((2, 4, 3), kind)
+    for x in (base.transpose(0, 2, 1), base.transpose(2, 1, 0), base[::-1], base[:1] + base):
+        wanted = np.exp(x).strides
+        assert softmax(x, 1).strides == wanted
+        assert softmax(x, 1, where=np.ones(x.shape, bool)).strides == wanted
+        assert softmax(np.ma.array(x, mask=False), 1).strides == wanted
+        assert BACKWARD.call(np.zeros(x.shape, kind), x, 1).strides == wanted
+    repeated = np.broadcast_to(base[0], (5, 4, 3))
+    assert softmax(repeated, 1).strides == np.exp(repeated).strides
 
 
 @pytest.mark.parametrize("kind", ["g", "D"])

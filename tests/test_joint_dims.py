@@ -25,7 +25,8 @@ CASES = [
     ((5, 2, 3, 3, 2, 17), (0, 2, 4), "columns"),
     ((13, 3, 11, 130), (0, 2), "columns"),
     ((70, 3, 70, 40), (0, 2), "split"),
-    ((70, 2, 70, 5), (0, 2), "split"),
+    ((70, 2, 70, 5), (0, 2), "rows"),
+    ((9, 3, 9, 5), (0, 2), "rows"),
 ]
 
 
@@ -57,7 +58,7 @@ def apart(relative: Relative, inputs: Any, dim: tuple[int, ...], **more: Any) ->
 def test_the_same_as_along_memory(relative: Relative, dtype: Any) -> None:
     for shape, dim, kernel in CASES:
         inputs = inputs_for(relative, shape, dim, dtype)
-        if relative is SOFTMAX and kernel != "rows":
+        if relative is SOFTMAX:
             assert explain(inputs[0], dim).kernel == kernel, shape
         wanted = apart(relative, inputs, dim)
         for workers in (1, 2):
@@ -125,7 +126,7 @@ def test_results_past_the_caches(dtype: Any) -> None:
 
 @EACH
 def test_accuracy(relative: Relative, dtype: Any) -> None:
-    for shape, dim, _ in CASES[:5]:
+    for shape, dim, _ in CASES[:4]:
         inputs = inputs_for(relative, shape, dim, dtype)
         relative.assert_accurate(relative.call(*inputs, dim), inputs, dim, shape)
 

@@ -18,7 +18,7 @@ def test_every_layer_gives_the_same_bits(children: Children) -> None:
 
 def test_a_layer_that_loads_is_used(children: Children) -> None:
     code = """
-    from fastsoftmax import _launch
+    from fastsoftmax import _launch, _quota
     import numba
     try:
         numba.set_num_threads(3)
@@ -26,7 +26,7 @@ def test_a_layer_that_loads_is_used(children: Children) -> None:
     except ValueError:
         loads = False
     count = _launch.threads_for(100, 1e9, None)
-    assert count == (min(3, _launch._quota()) if loads else 1), count
+    assert count == (min(3, _quota.quota()) if loads else 1), count
     assert _launch.layer() == (os.environ["NUMBA_THREADING_LAYER"] if loads else "")
     assert _launch.threads_for(100, 1e9, 2) == min(2, count)
     assert _launch.threads_for(100, 1e9, 1) == _launch.threads_for(1, 1e9, None) == 1

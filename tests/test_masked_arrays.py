@@ -133,6 +133,19 @@ def test_log_sum_exp_beside_the_probabilities(dtype: Any) -> None:
     assert np.array_equal(lse.compressed(), wanted.compressed())
 
 
+@pytest.mark.parametrize("relative", RELATIVES, ids=name_of)
+def test_a_masked_out_is_masked_as_the_inputs_are(relative: Relative, dtype: Any) -> None:
+    """Whatever it was masked as before: as NumPy's functions leave theirs."""
+    inputs, plain = masked_inputs(relative, dtype)
+    for given, fresh in ((inputs, relative.call(*inputs, 1)), (plain, relative.call(*plain, 1))):
+        stale = np.random.default_rng(2).random(fresh.shape) < 0.5
+        out = np.ma.MaskedArray(np.zeros(fresh.shape, dtype), mask=stale)
+        result = relative.call(*given, 1, out=out)
+        for found in (result, out):
+            assert np.array_equal(np.ma.getmaskarray(found), np.ma.getmaskarray(fresh))
+            assert np.array_equal(np.ma.getdata(found), np.ma.getdata(fresh), equal_nan=True)
+
+
 def test_the_largest_of_what_is_not_masked(dtype: Any) -> None:
     (x,), (plain,) = masked_inputs(OF_LOGITS[0], dtype)
     got, places = top_k(x, 3, 1)

@@ -119,6 +119,16 @@ def test_idle_memory_is_offered_to_the_system_but_none_that_is_used_in_turn() ->
     assert idle > size / 2  # the system does not count what it has yet to sort
 
 
+def test_memory_of_living_results_is_not_offered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_memory, "_kept", deque())
+    x = np.zeros((1000, 300), np.float32)
+    held = fastsoftmax.softmax(x, 1)
+    for _ in range(5 * _memory._IDLE_TURNS):
+        fastsoftmax.softmax(x[:950], 1)
+    assert [each._offered for each in _memory._kept if not each.is_free] == [False]
+    assert (held > 0).all()
+
+
 @pytest.mark.parametrize("offset", [0, 4, 16, 60])
 def test_results_across_memory_lie_in_lines_as_their_logits(offset: int) -> None:
     length = 640

@@ -118,10 +118,11 @@ def test_out_may_be_the_input_in_another_order(function: Function, dtype: Any) -
 
 
 def test_out_may_be_the_memory_of_an_input_of_another_dtype(function: Function) -> None:
-    numbers = np.random.default_rng(5).integers(0, 9, (40, 30))
-    own = numbers.copy()
-    out = own.view(np.float64)
-    assert np.array_equal(function.call(own, 1, out=out), function.call(numbers, 1))
+    for large in (0, 2**60):
+        numbers = np.random.default_rng(5).integers(0, 9, (40, 30)) + large
+        own = numbers.copy()
+        out = own.view(np.float64)
+        assert np.array_equal(function.call(own, 1, out=out), function.call(numbers, 1))
     x = logits((40, 30), np.float64)
     own = x.copy()
     out = own.view(np.float32)[:, ::2]

@@ -252,6 +252,48 @@ def test_out_may_come_to_overlap_the_input(shape: Any, shift: int) -> None:
         assert np.array_equal(out, right)
 
 
+@pytest.mark.parametrize("shift", [-2400, -400, -6, 6, 400, 2400])
+def test_overlap_of_larger_arrays_that_run_backwards(shift: int) -> None:
+    """What is written first is read last, by kernels that don't read all of it before."""
+    size, shape = 3600, (600, 6)
+    memory = array(3 * size)
+
+    def views(begin: int) -> list[Any]:
+        part = memory[begin : begin + size]
+        return [part.reshape(shape), part[::-1].reshape(shape), part.reshape(shape)[::-1]]
+
+    for x, out in itertools.product(views(size), views(size + shift)):
+        forget()
+        right = softmax(x.copy(), 1)
+        apart = np.zeros_like(memory)
+        begin = out.__array_interface__["data"][0] - memory.__array_interface__["data"][0]
+        twin = np.ndarray(out.shape, out.dtype, apart, begin, out.strides)
+        assert np.array_equal(settled(softmax, x, 1, out=twin), right)
+        before = memory.copy()
+        assert np.array_equal(softmax(x, 1, out=out), right)
+        memory[...] = before
+
+
+@pytest.mark.parametrize("count", [6, 60, 100])
+def test_out_may_be_the_input_transposed(count: int, dtype: Any) -> None:
+    x = array((count, count), dtype)
+    wanted = softmax(x, 1).copy()
+    settled(softmax, x, 1, out=np.empty_like(x).T)
+    softmax(x, 1, out=x.T)
+    assert np.array_equal(x.T, wanted)
+
+
+def test_out_may_be_the_memory_of_integers() -> None:
+    """Which have to be there still when they turn out to be too large."""
+    y = np.arange(20).reshape(4, 5)
+    settled(softmax, y, 1, out=np.empty(y.shape))
+    large = y + 2**60
+    wanted = softmax(large, 1)
+    y[...] = large
+    out = y.view(np.float64)
+    assert np.array_equal(softmax(y, 1, out=out), wanted)
+
+
 def test_overlap_is_seen_whatever_the_strides() -> None:
     memory = array(400)
     for x, out in itertools.permutations(

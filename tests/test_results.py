@@ -54,7 +54,15 @@ def test_integers_are_right_at_their_extremes(
 
 @pytest.mark.parametrize(
     ("given", "top"),
-    [("i8", 2**63 - 1), ("u8", 2**64 - 1), ("i8", 2**53 + 2), ("i8", -(2**63) + 9)],
+    [
+        ("i8", 2**63 - 1),
+        ("u8", 2**64 - 1),
+        ("i8", 2**53 + 2),
+        ("i8", 2**53 + 1),
+        ("i8", -(2**53) + 8),
+        ("i8", -(2**53)),
+        ("i8", -(2**63) + 9),
+    ],
 )
 def test_neighbours_of_a_huge_integer_are_told_apart(given: str, top: int) -> None:
     """Float64 holds none of these differences; the contract has them exact."""

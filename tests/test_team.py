@@ -12,7 +12,7 @@ PREPARE = """
 import os, sys, threading, time
 import numpy as np
 import numba
-from fastsoftmax import _launch, _loops, explain, softmax
+from fastsoftmax import _launch, _loops, _quota, explain, softmax
 
 x = np.random.default_rng(0).standard_normal((2500, 1000)).astype(np.float32)
 serial = softmax(x, 1, workers=1).tobytes()
@@ -138,7 +138,7 @@ def test_as_many_threads_as_numba_may_use(count: int, layer: str) -> None:
     before = launches()
     assert all(right() for _ in range(20))
     assert launches() - before == {20 * (count > 1)}
-    assert explain(x, 1).threads == min({count}, _launch._quota())
+    assert explain(x, 1).threads == min({count}, _quota.quota())
     other = threading.Thread(target=lambda: [right() for _ in range(20)])
     before = launches()
     other.start()

@@ -15,6 +15,7 @@ from relatives import (
     FEW_LAYOUTS,
     LOG_BACKWARD,
     LOG_SOFTMAX,
+    OF_LOGITS,
     SOFTMAX,
     SOFTMIN,
     TEMPERED,
@@ -22,7 +23,7 @@ from relatives import (
     name_of,
     slices_of_several_sizes,
 )
-from ulps import assert_accurate
+from ulps import assert_accurate, assert_same_bits
 
 from fastsoftmax import log_softmax, softmax, softmax_backward, softmin
 
@@ -279,6 +280,47 @@ def test_with_a_mask(relative: Relative, dtype: Any) -> None:
                     got, inputs, dim, length, where=shown, temperature=temperature
                 )
                 assert (got[~shown] == relative.hidden).all()
+
+
+@pytest.mark.parametrize("relative", [each for each in OF_LOGITS if each.tempered], ids=name_of)
+@pytest.mark.parametrize("other", [np.inf, 1e-310, 1e305, 2.0])
+def test_wide_integers_do_not_depend_on_the_temperatures_of_other_slices(
+    relative: Relative, other: float
+) -> None:
+    for first in (2**53, 2**63 - 3, -(2**63)):
+        x = np.array([[first, first + 1, first + 2]] * 2)
+        wanted = relative.call(np.array([[0.0, 1.0, 2.0]]), 1)
+        got = relative.call(x, 1, temperature=[[1.0], [other]])
+        assert np.allclose(got[0], wanted[0], rtol=4e-16, atol=0)
+    first = 2**60
+    x = np.array([[first + 2**36 + 1, first, first + 2**36 + 1], [0, 0, 0]])
+    got = relative.call(x, 1, np.float32, temperature=[[1.0], [other]])
+    assert_same_bits(got[:1], relative.call(x[:1].astype(np.float32), 1), "cast first")
+
+
+def test_unusual_temperatures_of_gradients_into_subclasses() -> None:
+    """What they make of arithmetic is nothing to results that are written to them."""
+
+    class Silent(np.ndarray[Any, Any]):
+        __array_ufunc__ = None
+
+    grad, output = np.array([[1e-10, 0.0], [1e-10, 0.0]]), np.full((2, 2), 0.5)
+    for temperature in (1e-310, np.array([[1e-310], [1.0]])):
+        wanted = BACKWARD.call(grad, output, 1, temperature=temperature)
+        for kind in (np.ma.MaskedArray, Silent):
+            out = np.full((2, 2), 7.0)
+            BACKWARD.call(grad, output, 1, temperature=temperature, out=out.view(kind))
+            assert np.array_equal(out, wanted)
+
+
+def test_hidden_logits_are_not_far_from_the_others() -> None:
+    """However large: what is divided by the least temperatures is scaled by those that count."""
+    degree = 2.0**-1060
+    for hidden in (2.0**950, -(2.0**950), np.inf, np.nan):
+        x = np.array([[hidden, 0.0, degree, 2 * degree]])
+        got = SOFTMAX.call(x, 1, temperature=degree, where=[False, True, True, True])
+        wanted = SOFTMAX.call(np.array([[0.0, 1.0, 2.0]]), 1)
+        assert np.allclose(got[:, 1:], wanted, rtol=1e-15, atol=0)
 
 
 @EACH

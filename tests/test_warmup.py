@@ -12,12 +12,26 @@ from relatives import RELATIVES, Relative, name_of
 from fastsoftmax import _launch, _shortcuts, explain, warmup
 from fastsoftmax._warmup import kernels_for
 from fastsoftmax.cli import main
+from fastsoftmax.kernels.class_gradients import class_gradients, most_classes
+from fastsoftmax.kernels.operations import BACKWARD, HALF_BACKWARD
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 # The kernel that takes the least time.
 LEAST: Any = {"dtypes": ["float32"], "layouts": ["narrow"], "classes": [], "parallel": False}
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_gradients_of_as_many_classes_as_have_kernels(dtype: str) -> None:
+    kind = np.dtype(dtype)
+    most = most_classes(kind.itemsize)
+    for count, has_one in ((most, True), (most + 1, False)):
+        found = kernels_for("softmax_backward", "narrow", (count,), kind)
+        operation = BACKWARD if kind.itemsize > 2 else HALF_BACKWARD
+        assert (class_gradients(operation, count) in found) == has_one
+        explained = explain(np.zeros((9, count), kind), 1, function="softmax_backward").kernel
+        assert (explained == "class_gradients") == has_one
 
 
 def test_one_build_for_each_kernel() -> None:

@@ -70,6 +70,7 @@ class TestReadsCsv:
             (b"a,b\nc,d\n1,2\n", "x.csv, line 2, column 1: 'c' is not a number"),
             (b"1,two\n3,4\n", "x.csv, line 1, column 2: 'two' is not a number"),
             (b"id,1\n3,4\n", "x.csv, line 1, column 1: 'id' is not a number"),
+            (b",,\n1,2,3\n", "x.csv, line 1, column 1: '' is not a number"),
             (b"1,2,\n3,4,\n", "x.csv, line 1, column 3: '' is not a number"),
             (b"1,2\n,\n", "x.csv, line 2, column 1: '' is not a number"),
             (b"1;2\n3;4\n", "x.csv, line 2, column 1: '3;4' is not a number"),

@@ -60,6 +60,13 @@ class TestPrints:
         assert [row[1] for row in rows] == ["1", "3", "4", "2", "5"]
         assert [row[0] for row in rows] == ["[:]", None, None, None, None]
 
+    def test_the_first_of_more_equal_classes_than_are_shown(
+        self, folder: Path, run_well: Call
+    ) -> None:
+        np.save("x.npy", np.array([[1.0, 1, 1, 0], [0, 1, 1, 1], [3, 3, 4, 3]]))
+        rows = table(run_well("x.npy", "--top", "2"))
+        assert [row[1] for row in rows] == ["0", "1", "1", "2", "2", "0"]
+
     def test_classes_along_the_dim_that_is_given(self, logits: Array, run_well: Call) -> None:
         rows = table(run_well("logits.npy", "--top", "1", "--dim", "1"))
         names = ["[0, :, 0]", "[0, :, 1]", "[0, :, 2]", "[0, :, 3]", "[0, :, 4]"]
