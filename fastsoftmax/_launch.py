@@ -234,21 +234,22 @@ class _Layer(NamedTuple):
 
 
 _started: _Layer | None = None
-_is_missing = False
-"""Whether the layer that was asked for was found not to load: no call has to try again."""
+_missing: Any = None
+"""The layer that was asked for and found not to load: no call has to try again."""
 
 
 def _start() -> _Layer | None:
     """Have Numba load its threading layer; None if the one that was asked for cannot be loaded."""
-    global _is_missing  # noqa: PLW0603  # there is one layer in a process
-    if _is_missing:
+    global _missing  # noqa: PLW0603  # there is one layer in a process
+    wanted = numba.config.THREADING_LAYER, tuple(numba.config.THREADING_LAYER_PRIORITY)
+    if wanted == _missing:
         return None
     _offer_tbb()
     try:
         with starting():
             numba.get_num_threads()
     except (ImportError, ValueError):
-        _is_missing = True
+        _missing = wanted
         return None
     return undisturbed(_know_layer)
 

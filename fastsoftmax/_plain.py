@@ -106,9 +106,11 @@ def _quotients(array: Array, top: Array, degrees: Any) -> tuple[Array, Array]:
     share = below - array
     lost = (array - (below - share)) - (top + share)
     if degrees is not None:
+        far = np.isinf(below) & np.isfinite(array) & np.isfinite(top)
         whole, below = below, below / degrees
         high, low = _product(below, degrees)
         lost = (((whole - high) - low) + lost) / degrees
+        below = np.where(far, array / degrees - top / degrees, below)
     return below, np.where(np.abs(lost) < 1, lost, 0)  # of more, the exponential is 0
 
 

@@ -170,7 +170,7 @@ class Plan:
         return workers == 1 or _launch.is_serial(self.tasks, self.cost)
 
     def _table(self, geometry: Geometry, count: int = 0) -> Array:
-        """What kernels are told; `count`: of how many elements, where that is what they do."""
+        """What kernels are told; `count`: how many places in each slice are wanted, if any are."""
         reach = FAR if 2 * self._bytes > SECOND_LEVEL_BYTES else NEAR
         reach = PAST_CACHES if self.streaming else reach
         reach = IN_MEMORY if self._in_memory else reach

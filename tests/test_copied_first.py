@@ -341,8 +341,8 @@ GUARDED = """
                     continue
                 rows = whole[-length * width :].reshape(length, width)[:, ::step]
                 for x in (rows, rows.T):
-                    memory = np.empty((2, x.size), dtype)
-                    outs = None, memory[0].reshape(x.shape), memory[1].reshape(x.shape[::-1]).T
+                    results = np.empty((2, x.size), dtype)
+                    outs = None, results[0].reshape(x.shape), results[1].reshape(x.shape[::-1]).T
                     for dim in (0, 1):
                         wanted = fastsoftmax.softmax(x.copy(), dim)
                         for out in outs:

@@ -13,7 +13,7 @@ from halves import HALVES
 from relatives import name_of
 
 import fastsoftmax
-from fastsoftmax import _launch, _layout, _plans, explain, softmax
+from fastsoftmax import _copied_first, _launch, _layout, _plans, explain, softmax
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -174,6 +174,8 @@ def test_each_step_has_its_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     assert asked[-1] == asked[-2] == 3e6 * _plans.ELEMENT_COST["split"][4] / 2
     assert explain(x.ravel(), 0, function="logsumexp").threads == 1
     asked.clear()
+    _layout._plans.clear()
+    monkeypatch.setattr(_copied_first, "PIECE_BYTES", 2 << 20)
     explain(x.T, 1, out=np.zeros_like(x))
     costs = [_plans.ELEMENT_COST[step][4] for step in ("copies", "rows")]
     assert max(asked) < x.size * sum(costs) / 2

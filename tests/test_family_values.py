@@ -284,8 +284,11 @@ def test_longdouble_does_not_round_the_quotient(temperature: Any) -> None:
     exact.prec = 200
 
     def number(x: Any) -> Any:
-        high = np.float64(x)
-        return exact.mpf(float(high)) + exact.mpf(float(x - np.longdouble(high)))
+        total, rest = exact.mpf(0), np.longdouble(x)
+        for _ in range(3):  # float64 parts hold any longdouble that is not beyond their range
+            part = np.float64(rest)
+            total, rest = total + exact.mpf(float(part)), rest - part
+        return total
 
     eps = float(np.finfo(np.longdouble).eps)
     for x in (
@@ -312,6 +315,12 @@ def test_any_temperature_on_the_plain_route(kind: str) -> None:
     assert softmax(large, 0, temperature=1e-10).tolist() == [0.5, 0.5, 0]
     if kind != "F":
         assert softmax(np.array([1, 2, 3], kind), 0, temperature=1e-310).tolist() == [0, 0, 1]
+    # Differences that overflow have quotients that don't.
+    far = np.array([0.7, -0.7, 0]) * info.max
+    wanted = softmax(np.array([1.4, -1.4, 0]), 0)
+    assert np.allclose(softmax(far.astype(kind), 0, temperature=info.max / 2), wanted)
+    logs = log_softmax(far.astype(kind), 0, temperature=2.0)
+    assert np.allclose(logs.real / info.max, [0, -0.7, -0.35])
     grad, output = np.array([1e-30, 0], kind), np.array([0.5, 0.5], kind)
     got = BACKWARD.call(grad, output, 0, temperature=1e-50)
     assert np.allclose(got.real, [2.5e19, -2.5e19])

@@ -56,13 +56,13 @@ def test_the_least_quota_of_all_groups(
     files: dict[str, str], granted: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def read(path: Path) -> str:
-        if str(path) not in files:
+        if path.as_posix() not in files:
             raise FileNotFoundError(path)
-        return files[str(path)]
+        return files[path.as_posix()]
 
     monkeypatch.setattr(_quota, "_read", read)
     assert _quota.quota.__wrapped__() == granted
 
 
 def test_it_is_a_number_of_cpus() -> None:
-    assert 1 <= _quota.quota() <= ALL
+    assert _quota.quota() >= 1
