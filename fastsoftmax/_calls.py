@@ -155,10 +155,8 @@ def _masked(result: Array, hidden: Array | None) -> Array:
     """The result, masked as the inputs are; an `out` is as NumPy's functions leave one."""
     if isinstance(result, ma.MaskedArray):
         result.mask = False if hidden is None else hidden
-    if hidden is None or isinstance(result, ma.MaskedArray):
         return result
-    masked: Array = ma.MaskedArray(result, mask=hidden.copy())
-    return masked
+    return result if hidden is None else ma.MaskedArray(result, mask=hidden.copy())
 
 
 def _log_sum_exp(call: Call) -> Array:

@@ -124,10 +124,9 @@ def outline(call: Call, *, writes: bool) -> tuple[Plan, tuple[str, ...]]:
     names = {SOURCE: "input"}
     if len(call.inputs) > 1:
         names = {SOURCE: "output", SECOND: "grad_output"}
-    copies, target = [], call.out
-    for name, each in zip(names.values(), call.inputs, strict=True):
-        if not is_ready(call, each, stored):
-            copies.append(f"{name} as {stored}")
+    ready, target = [is_ready(call, each, stored) for each in call.inputs], call.out
+    pairs = zip(names.values(), ready, strict=True)
+    copies = [f"{name} as {stored}" for name, stands in pairs if not stands]
     if target is None or _needs_temporary(call, target, stored):
         if target is not None or (writes and stored != call.dtype):
             copies.append("result")
@@ -135,8 +134,8 @@ def outline(call: Call, *, writes: bool) -> tuple[Plan, tuple[str, ...]]:
     elif not writes:
         target = np.empty(1, stored)
     inputs = [
-        each if is_ready(call, each, stored) else _memory_to_cast(call, each, stored, target)
-        for each in call.inputs
+        each if stands else _memory_to_cast(call, each, stored, target)
+        for each, stands in zip(call.inputs, ready, strict=True)
     ]
     call = call._replace(inputs=tuple(inputs), dtype=stored)
     result = np.broadcast_to(NOTHING[2], call.shape) if not writes else NOTHING[2]

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 from typing import TYPE_CHECKING, Any
 
 from fastsoftmax._arguments import MISSING, as_array
-from fastsoftmax._calling import recalled
+from fastsoftmax._calling import named, recalled
 from fastsoftmax._compiling import compiling
 
 if TYPE_CHECKING:
@@ -15,12 +14,6 @@ if TYPE_CHECKING:
 _ONE = 1.0
 _IGNORED = -100
 _MADE_ARRAYS = int, list
-
-
-@functools.lru_cache(maxsize=512)
-def _named(reduction: str, ignored: int) -> tuple[str, int]:
-    """What ways of calls are kept by: one object, so that they can be recorded (`_recall`)."""
-    return reduction, ignored
 
 
 def cross_entropy(
@@ -102,7 +95,7 @@ def cross_entropy(
         and target is not None
     ):
         arguments = input, dim, None, MISSING, None, None, _ONE, workers
-        key, loss = recalled(_named(reduction, ignore_index), arguments, target)
+        key, loss = recalled(named(reduction, ignore_index), arguments, target)
         if loss is not None:
             return loss
     with compiling():

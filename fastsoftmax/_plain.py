@@ -59,8 +59,7 @@ def elementwise(call: Call) -> Array:
         if len(arrays) > 1:
             found = _backward(call.operation, arrays, call.dims or None, shown)
             if degrees is not None:
-                parts = (found.real, found.imag) if work.kind == "c" else (found,)
-                found = _joined(tuple(part / degrees for part in parts))
+                found = _joined(tuple(part / degrees for part in _parts(found)))
         else:
             found = _forward(call, arrays[0], degrees, shown)
         result = laid_out_like(call.inputs[0], call.dtype)
@@ -77,9 +76,9 @@ def _forward(call: Call, array: Array, degrees: Any, shown: Any) -> Array:
     axis = call.dims or None
     array = -array if call.negated else array
     top = np.where(shown, array.real, -np.inf).max(axis=axis, keepdims=True)
-    pairs = [_quotients(array.real, top, degrees)]
-    if array.dtype.kind == "c":  # the maximum is that of the real parts
-        pairs.append(_quotients(array.imag, np.zeros_like(top), degrees))
+    tops = top, np.zeros_like(top)  # the maximum is that of the real parts
+    parts = zip(_parts(array), tops, strict=False)
+    pairs = [_quotients(part, most, degrees) for part, most in parts]
     below, lost = (_joined(parts) for parts in zip(*pairs, strict=True))
     terms = np.where(shown, _exponentials(array, below) * (1 + lost), 0)
     if call.operation is ops.SOFTMAX:
@@ -87,11 +86,16 @@ def _forward(call: Call, array: Array, degrees: Any, shown: Any) -> Array:
     return np.asarray((below - _log_of_sum(array, top, terms, axis)) + lost)
 
 
-def _joined(parts: tuple[Array, ...]) -> Array:
-    """Real numbers, or complex ones of their parts.
+def _parts(array: Array) -> tuple[Array, ...]:
+    """Real numbers, or both parts of complex ones.
 
-    By themselves, as NumPy makes NaN of a complex infinity that is divided by a real number.
+    Each by itself, as NumPy makes NaN of a complex infinity that is divided by a real number.
     """
+    return (array.real, array.imag) if array.dtype.kind == "c" else (array,)
+
+
+def _joined(parts: tuple[Array, ...]) -> Array:
+    """What such `_parts` are of."""
     real, *imaginary = parts
     if not imaginary:
         return np.asarray(real)

@@ -6,6 +6,7 @@ fits is decided in `_layout`.
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -86,7 +87,7 @@ def passes_caches(size: int, across: bool) -> bool:
     return 2 * size > (MOST_KEPT_ACROSS_BYTES if across else MOST_KEPT_BYTES)
 
 
-class Plan:
+class Plan(abc.ABC):
     """How the slices of arrays of one shape, strides and dtype are computed."""
 
     moved: int | None = None
@@ -142,6 +143,7 @@ class Plan:
 
     def read(self, given: np.dtype[Any]) -> None:
         """Have kernels read inputs of this dtype, not that of results."""
+        # Nobody asks a `CopiedFirst`: its copies cast what they read.
         raise NotImplementedError
 
     def run(self, operands: tuple[Array, ...], workers: int | None) -> None:
@@ -157,9 +159,9 @@ class Plan:
             return operand
         return operand[corner]
 
+    @abc.abstractmethod
     def launcher(self, workers: int | None) -> Launcher:
         """A function that computes with operands that are `flat`."""
-        raise NotImplementedError
 
     def threads(self, workers: int | None) -> int:
         """The number of threads that calls take."""

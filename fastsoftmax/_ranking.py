@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import functools
 from typing import TYPE_CHECKING, Any
 
 from fastsoftmax._arguments import MISSING, Missing
-from fastsoftmax._calling import recalled
+from fastsoftmax._calling import named, recalled
 from fastsoftmax._compiling import compiling
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import ArrayLike, DTypeLike
-
-
-@functools.lru_cache(maxsize=512)
-def _named(k: int) -> tuple[str, int]:
-    """What ways of calls are kept by: one object, so that they can be recorded (`_recall`)."""
-    return "top_k", k
 
 
 def top_k(
@@ -81,7 +74,7 @@ def top_k(
     key = None
     if where is None and k.__class__ is int:
         arguments = input, dim, dtype, axis, None, None, temperature, workers
-        key, found = recalled(_named(k), arguments)
+        key, found = recalled(named("top_k", k), arguments)
         if found is not None:
             return found  # type: ignore[no-any-return]
     with compiling():

@@ -252,6 +252,19 @@ def test_out_may_come_to_overlap_the_input(shape: Any, shift: int) -> None:
         assert np.array_equal(out, right)
 
 
+def assert_overlap_is_seen(memory: Any, x: Any, out: Any) -> None:
+    """By the record of a call whose `out` is apart and lies alike; both are parts of `memory`."""
+    forget()
+    right = softmax(x.copy(), 1)
+    apart = np.zeros_like(memory)
+    begin = out.__array_interface__["data"][0] - memory.__array_interface__["data"][0]
+    twin = np.ndarray(out.shape, out.dtype, apart, begin, out.strides)
+    assert np.array_equal(settled(softmax, x, 1, out=twin), right)
+    before = memory.copy()
+    assert np.array_equal(softmax(x, 1, out=out), right)
+    memory[...] = before
+
+
 @pytest.mark.parametrize("shift", [-2400, -400, -6, 6, 400, 2400])
 def test_overlap_of_larger_arrays_that_run_backwards(shift: int) -> None:
     """What is written first is read last, by kernels that don't read all of it before."""
@@ -263,15 +276,7 @@ def test_overlap_of_larger_arrays_that_run_backwards(shift: int) -> None:
         return [part.reshape(shape), part[::-1].reshape(shape), part.reshape(shape)[::-1]]
 
     for x, out in itertools.product(views(size), views(size + shift)):
-        forget()
-        right = softmax(x.copy(), 1)
-        apart = np.zeros_like(memory)
-        begin = out.__array_interface__["data"][0] - memory.__array_interface__["data"][0]
-        twin = np.ndarray(out.shape, out.dtype, apart, begin, out.strides)
-        assert np.array_equal(settled(softmax, x, 1, out=twin), right)
-        before = memory.copy()
-        assert np.array_equal(softmax(x, 1, out=out), right)
-        memory[...] = before
+        assert_overlap_is_seen(memory, x, out)
 
 
 @pytest.mark.parametrize("count", [6, 60, 100])
@@ -307,12 +312,4 @@ def test_overlap_is_seen_whatever_the_strides() -> None:
         ],
         2,
     ):
-        forget()
-        right = softmax(x.copy(), 1)
-        apart = np.zeros(400, np.float32)
-        begin = out.__array_interface__["data"][0] - memory.__array_interface__["data"][0]
-        twin = np.ndarray(out.shape, out.dtype, apart, begin, out.strides)
-        assert np.array_equal(settled(softmax, x, 1, out=twin), right)
-        before = memory.copy()
-        assert np.array_equal(softmax(x, 1, out=out), right)
-        memory[...] = before
+        assert_overlap_is_seen(memory, x, out)
